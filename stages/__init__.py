@@ -1,0 +1,1 @@
+"""One room per box in dvc.yaml: files in, files out."""

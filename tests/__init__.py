@@ -1,0 +1,1 @@
+"""Tests; each file says what it proves."""

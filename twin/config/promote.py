@@ -1,0 +1,32 @@
+"""Parameters of `promote`."""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Annotated
+
+from twin.config.fields import Bounds
+
+
+class Human(Enum):
+    """Whether people must have rated the twin blind."""
+
+    required = "required"
+    waived = "waived"
+
+
+@dataclass(frozen=True)
+class PromoteConfig:
+    """The thresholds of the decision."""
+
+    protocol_min: Annotated[float, Bounds(ge=0, le=3)]
+    """Rubric mean that the ten prompts, and the lower bound over the test prompts, must reach."""
+    bits_min: Annotated[float, Bounds(ge=0)]
+    """Bits per token the twin must gain over the prompted base."""
+    gap_min: Annotated[float, Bounds(ge=0, le=1)]
+    """Share of the distance to the person that the twin must close over the prompted base."""
+    test_prompts_min: Annotated[int, Bounds(ge=1)]
+    """Fewer test prompts decide nothing."""
+    human: Human
+    """`waived` decides without ratings, for staging only."""
+    champion: str | None
+    """sha256 of the adapter now in use; null while there is none."""

@@ -1,0 +1,32 @@
+"""Parameters of `train`."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from twin.config.fields import Bounds
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How long, in what portions, and when to stop."""
+
+    updates: Annotated[int, Bounds(ge=1)]
+    """Optimizer updates; epochs follow."""
+    batch: Annotated[int, Bounds(ge=1)]
+    """Examples in a micro-batch; more is faster and needs memory, and changes no gradient."""
+    accumulate: Annotated[int, Bounds(ge=1)]
+    """Micro-batches in an update; batch × accumulate examples make one update."""
+    max_tokens: Annotated[int, Bounds(ge=16)]
+    """Longest example; longer ones lose their oldest context turns."""
+    checkpointing: bool
+    """Recompute activations in the backward pass: less memory, more time."""
+    validate_every: Annotated[int, Bounds(ge=1)]
+    """Updates between validations."""
+    validate_examples: Annotated[int, Bounds(ge=1)]
+    """Size of the fixed subset for interim validations; the whole split decides what is best."""
+    patience: Annotated[int, Bounds(ge=1)]
+    """Validations without improvement after which training stops."""
+    min_delta: Annotated[float, Bounds(ge=0)]
+    """Improvement of the validation loss, in nats per token, that counts."""
+    seed: Annotated[int, Bounds(ge=0)]
+    """Seed of the adapter's initial weights, the order and the dropout."""

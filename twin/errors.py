@@ -1,0 +1,40 @@
+"""Every error a person can meet, as one tree.
+
+    TwinError
+    ├── ConfigError     (ValueError)    a parameter is unknown, of the wrong type, out of range or missing
+    ├── DataError       (ValueError)    an input row, file or split is not usable
+    ├── ModelError      (ValueError)    a base model or adapter is not what it should be
+    ├── TrainError      (RuntimeError)  training could not finish or its result does not hold
+    ├── ProvenanceError (RuntimeError)  inputs changed while a stage ran, or hashes do not agree
+    └── StorageError    (OSError)       the disk refused: full, read-only, not there
+
+Each message names the place, the value seen and the next move.
+"""
+
+
+class TwinError(Exception):
+    """Base of every error this project raises on purpose."""
+
+
+class ConfigError(TwinError, ValueError):
+    """A parameter is unknown, of the wrong type, out of range or missing."""
+
+
+class DataError(TwinError, ValueError):
+    """An input row, file or split is not usable."""
+
+
+class ModelError(TwinError, ValueError):
+    """A base model or an adapter is not what it should be."""
+
+
+class TrainError(TwinError, RuntimeError):
+    """Training could not finish, or its result does not hold."""
+
+
+class ProvenanceError(TwinError, RuntimeError):
+    """Inputs changed while a stage ran, or recorded hashes do not agree."""
+
+
+class StorageError(TwinError, OSError):
+    """The disk refused: full, read-only or not there."""
