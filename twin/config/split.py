@@ -11,7 +11,7 @@ class SplitConfig:
     """Which conversations are learned from and which judge."""
 
     train: Annotated[float, Bounds(gt=0, lt=1)]
-    """Share of conversations, oldest first; the four shares sum to 1."""
+    """Share of the replies, by whole conversations, oldest first; the four shares sum to 1."""
     valid: Annotated[float, Bounds(gt=0, lt=1)]
     """Share that picks the best adapter."""
     cal: Annotated[float, Bounds(gt=0, lt=1)]
