@@ -1,0 +1,1 @@
+"""Benchmarks: printed tables, never timed tests."""

@@ -1,0 +1,40 @@
+"""The `twin` command: one file per subcommand."""
+
+import sys
+
+import typer
+
+from twin.errors import TwinError
+
+
+class _App(typer.Typer):
+    """Prints our own errors as one line instead of a traceback."""
+
+    def __call__(self, *args: object, **kwargs: object) -> object:
+        try:
+            return super().__call__(*args, **kwargs)
+        except TwinError as error:
+            print(f"{type(error).__name__}: {error}", file=sys.stderr)
+            sys.exit(1)
+
+
+app = _App(
+    name="twin",
+    help="Train, judge and talk to the twin of one person. The pipeline itself is `dvc repro`.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _register() -> None:
+    from twin.cli.bring import bring
+    from twin.cli.chat import chat
+    from twin.cli.note import note
+    from twin.cli.summary import summary
+
+    for command in (bring, chat, note, summary):
+        app.command()(command)
+
+
+_register()

@@ -1,0 +1,136 @@
+"""`twin chat`: talk to the twin in the terminal, with the prompt it learned under."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from twin.errors import ModelError
+from twin.files import read_json
+
+if TYPE_CHECKING:
+    from twin.conversation import Role, Turn
+    from twin.model import Adapter, Base
+    from twin.prompt import Embed, Prompt, PromptRecipe
+    from twin.reply import Speaker
+
+HELP = """\
+/base    answer with the base instead of the twin, and back
+/prompt  show the exact prompt of the last reply, with its tag
+/new     start a new conversation
+/quit    leave (also Ctrl-D)"""
+
+
+def chat(
+    adapter: Annotated[Path, typer.Option(help="Adapter folder with its recipe.json.")] = Path("models/adapter"),
+    base: Annotated[
+        str | None, typer.Option(help="Folder of the base model, for a base that lies outside the repository.")
+    ] = None,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Longest reply, in tokens.")] = 256,
+) -> None:
+    """Talk to the twin; /base toggles the adapter, /prompt shows the exact prompt with its tag."""
+    twin = Chat.load(adapter, base, max_tokens)
+    typer.echo(f"{twin.title}\nYou are the partner; the twin answers. /help lists the commands.\n")
+    while True:
+        try:
+            line = input("you   > ").strip()
+        except (EOFError, KeyboardInterrupt):
+            typer.echo()
+            return
+        if line == "/quit":
+            return
+        if line.startswith("/"):
+            typer.echo(twin.command(line))
+        elif line:
+            typer.echo(f"{twin.voice:5} > ", nl=False)
+            for piece in twin.answer(line):
+                typer.echo(piece, nl=False)
+            typer.echo()
+
+
+@dataclass
+class Chat:
+    """A conversation with a loaded twin; everything about the prompt comes from the adapter's recipe."""
+
+    recipe: "PromptRecipe"
+    embed: "Embed"
+    model: "Base"
+    layers: "Adapter"
+    speaker: "Speaker"
+    max_tokens: int
+    title: str = ""
+    voice: str = "twin"
+    turns: "list[Turn]" = field(default_factory=list)
+    shown: "Prompt | None" = None
+
+    @classmethod
+    def load(cls, adapter: Path, base_folder: str | None, max_tokens: int) -> "Chat":
+        """Load base, adapter and recipe.
+
+        Raises:
+            ModelError: a file is missing or does not belong to the others.
+        """
+        if not (adapter / "recipe.json").exists():
+            raise ModelError(
+                f"{adapter} holds no adapter. Train one with `dvc repro`, or name its folder: --adapter PATH."
+            )
+        from twin.base import resolve
+        from twin.embedder import restore
+        from twin.model import attach, load_base
+        from twin.prompt import PromptRecipe
+        from twin.reply import Speaker
+
+        stored = read_json(adapter / "recipe.json")
+        recipe = PromptRecipe.from_json(stored["prompt"])
+        model = load_base(resolve(stored["base"], base_folder))
+        layers = attach(model, adapter)
+        room = model.context_tokens // 2 if model.context_tokens else max_tokens
+        title = f"{stored['base']['id']} with the adapter of run {stored['run']['id'][:12]}"
+        embed = restore(recipe.embedder).embed
+        return cls(recipe, embed, model, layers, Speaker(model), min(max_tokens, room), title)
+
+    def answer(self, text: str) -> Iterator[str]:
+        """Answer the partner's `text`, piece by piece."""
+        from twin.prompt import prompt
+        from twin.tokens import prompt_tokens
+
+        self.turns.append(self._turn("partner", text))
+        self.shown = prompt(self.turns, self.recipe, self.embed)
+        pieces = []
+        for piece in self.speaker.stream(prompt_tokens(self.shown.messages, self.model.tokenizer), self.max_tokens):
+            pieces.append(piece)
+            yield piece
+        self.turns.append(self._turn("person", "".join(pieces)))
+
+    def command(self, line: str) -> str:
+        """Carry out a slash command and return what to print."""
+        if line == "/base":
+            return self._toggle()
+        if line == "/prompt":
+            return self._prompt()
+        if line == "/new":
+            self.turns.clear()
+            return "A new conversation."
+        return HELP if line == "/help" else f"{line} is not a command.\n{HELP}"
+
+    def _toggle(self) -> str:
+        twin = self.voice == "twin"
+        (self.layers.off if twin else self.layers.on)()
+        self.speaker.forget()
+        self.voice = "base" if twin else "twin"
+        return f"The {self.voice} answers now."
+
+    def _prompt(self) -> str:
+        if self.shown is None:
+            return "Nothing has been answered yet."
+        return str(
+            self.model.tokenizer.apply_chat_template(self.shown.messages, tokenize=False, add_generation_prompt=True)
+        )
+
+    def _turn(self, role: "Role", text: str) -> "Turn":
+        from twin.conversation import Turn
+
+        return Turn(f"live-{len(self.turns)}", role, text, datetime.now(UTC))
