@@ -75,24 +75,7 @@ def turns_of() -> Any:
     import random
     from datetime import UTC, datetime, timedelta
 
-    words = [
-        "ship",
-        "the",
-        "fix",
-        "roll",
-        "back",
-        "staging",
-        "503",
-        "auth",
-        "kafka",
-        "no",
-        "yes",
-        "ünïcode",
-        "猫",
-        "<|im_end|>",
-        "tests",
-        "later",
-    ]
+    words = ["ship", "the fix", "roll back", "staging", "503", "auth", "no", "yes", "ünïcode", "猫", "<|im_end|>"]
 
     def make(seed: int) -> list[Turn]:
         dice = random.Random(seed)

@@ -88,7 +88,7 @@ def test_the_ignore_list_is_the_one_dvc_reads() -> None:
 
     listed = (Path(__file__).parents[1] / ".dvcignore").read_text().split()
     assert {name for name in listed if "*" not in name} == IGNORED
-    assert {name for name in listed if "*" in name} == {"*.pyc", "*.part"}
+    assert {name for name in listed if "*" in name} == {"*.pyc", "*.part", "*.old"}
 
 
 def test_a_missing_dependency_parameter_or_stage_is_named(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def md5_path(path: Path) -> str:
 
 
 def _ignored(path: Path) -> bool:
-    return bool(IGNORED.intersection(path.parts)) or path.name.endswith((".part", ".pyc"))
+    return bool(IGNORED.intersection(path.parts)) or path.name.endswith((".old", ".part", ".pyc"))
 
 
 def _yaml(path: Path) -> Any:

@@ -1,0 +1,361 @@
+"""Every row becomes a turn or is counted; the export alone decides order, roles and bytes; bad input has one error."""
+
+import csv
+import io
+import json
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from stages import ingest as stage
+from stages.ingest import REASONS, Ingested, ingest, measures, replies, write_turns
+from twin.config.ingest import IngestConfig, Speaker
+from twin.errors import ConfigError, DataError, TwinError
+from twin.export.manifest import ExportFile, Manifest, write_manifest
+from twin.export.rows import Row, read
+from twin.files import read_json, sha256_file
+from twin.scrub import KINDS
+
+ROLES = {"user": Speaker.person, "assistant": Speaker.partner, "system": Speaker.drop}
+CONFIG = IngestConfig(source="mine", roles=ROLES)
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+SECRET = "sk-" + "ant-api03-q7Wm2Zk9Lx4Tn8Vb1Rc5"
+
+
+def row(id_: str, role: str, content: str = "text", minute: float = 0, chat: str = "c", **more: Any) -> Row:
+    cells: dict[str, Any] = {"phase": None, "salience": None, "domain": None, "depth": 0, "sibling": 0}
+    return Row(
+        file="e.csv",
+        line=int("".join(filter(str.isdigit, id_)) or 0) + 2,
+        id=id_,
+        conversation_id=chat,
+        role=role,
+        content=content,
+        created_at=NOON + timedelta(minutes=minute),
+        **cells | more,
+    )
+
+
+PAIR = [row("1", "assistant", "Shall I?", 0), row("2", "user", "go", 1)]
+
+
+def ids(result: Ingested) -> list[str]:
+    return [turn.id for turn in result.turns]
+
+
+def test_a_pair_of_turns_becomes_a_reply() -> None:
+    result = ingest(PAIR, CONFIG)
+    assert [(turn.role, turn.content, turn.position) for turn in result.turns] == [
+        ("partner", "Shall I?", 0),
+        ("person", "go", 1),
+    ]
+    assert replies(result.turns) == 1
+
+
+def test_every_reason_of_a_drop_is_counted_once() -> None:
+    rows = [
+        *PAIR,
+        PAIR[0]._replace(line=9),
+        row("4", "system", ""),
+        row("5", "assistant", "", 2),
+        row("6", "user", "[Request interrupted by user for tool use]", 3),
+    ]
+    result = ingest(rows, CONFIG)
+    assert ids(result) == ["1", "2"]
+    assert result.dropped == {"duplicate": 1, "role": 1, "empty": 1, "interrupted": 1}
+    assert set(result.dropped) == set(REASONS)
+    assert result.roles == {"assistant": 3, "user": 2, "system": 1}
+
+
+def test_an_interruption_that_says_more_is_kept() -> None:
+    more = "[Request interrupted by user] no, the other one"
+    assert ingest([PAIR[0], PAIR[1]._replace(content=more)], CONFIG).turns[1].content == more
+
+
+def test_rows_of_one_id_that_differ_are_an_error_with_both_places() -> None:
+    other = PAIR[1]._replace(content="stop", line=7)
+    with pytest.raises(DataError, match=r'^e\.csv:7: id "2" stands at e\.csv:4 too, with another content\. Keep the'):
+        ingest([*PAIR, other], CONFIG)
+
+
+def test_conversations_are_ordered_by_their_first_turn_and_turns_by_time() -> None:
+    rows = [
+        row("1", "user", minute=9, chat="late"),
+        row("2", "assistant", minute=8, chat="late"),
+        row("3", "user", minute=5, chat="early"),
+        row("4", "assistant", minute=4, chat="early"),
+        row("5", "assistant", minute=4, chat="a-tie"),
+    ]
+    result = ingest(rows, CONFIG)
+    assert ids(result) == ["5", "4", "3", "2", "1"]
+    assert [turn.position for turn in result.turns] == [0, 0, 1, 0, 1]
+
+
+def test_a_dropped_first_row_does_not_date_a_conversation() -> None:
+    rows = [row("1", "system", minute=0, chat="b"), row("2", "assistant", minute=3, chat="b")]
+    result = ingest([*rows, row("3", "assistant", minute=1, chat="a"), row("4", "user", minute=2, chat="a")], CONFIG)
+    assert ids(result) == ["3", "4", "2"]
+
+
+def test_turns_of_one_instant_keep_depth_then_sibling_then_file_order() -> None:
+    rows = [
+        row("z1", "assistant", depth=0, sibling=1),
+        row("y2", "user", depth=1),
+        row("x3", "assistant", depth=0),
+        row("b4", "user", depth=2),
+        row("a5", "assistant", depth=2),
+    ]
+    assert ids(ingest(rows, CONFIG)) == ["x3", "z1", "y2", "b4", "a5"]
+
+
+@pytest.mark.parametrize(
+    ("roles", "message"),
+    [
+        ({"user": "person"}, r"names no partner\. ROWS .*'\+ingest\.roles\.assistant=partner'"),
+        ({"assistant": "partner", "user": "drop"}, r"names no person\. ROWS .* -S ingest\.roles\.assistant=person"),
+        ({"bob": "person", "assistant": "partner"}, r"does not say what user 1 is\. ROWS .*'\+ingest\.roles\.user="),
+        ({"user": "person", "User ": "partner"}, r'names "User " twice'),
+    ],
+)
+def test_a_role_map_that_does_not_fit_shows_the_counts_and_the_override(roles: dict[str, str], message: str) -> None:
+    config = IngestConfig(source="mine", roles={role: Speaker[speaker] for role, speaker in roles.items()})
+    message = message.replace("ROWS", r"Rows per role: assistant 1, user 1\.")
+    with pytest.raises(ConfigError, match=rf"^params\.yaml: ingest\.roles {message}"):
+        ingest(PAIR, config)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [row("1", "assistant"), row("2", "assistant")],
+        [row("1", "user"), row("2", "user")],
+        [row("1", "user", minute=0), row("2", "assistant", minute=1)],
+        [row("1", "assistant", chat="a"), row("2", "user", chat="b")],
+        [row("1", "assistant"), row("2", "user", "")],
+    ],
+)
+def test_no_reply_of_the_person_is_an_error_with_the_counts(rows: list[Row]) -> None:
+    with pytest.raises(
+        DataError, match=r"never replies .* Rows per role: .*; dropped: .*Say who is who: .*ingest\.roles"
+    ):
+        ingest(rows, CONFIG)
+
+
+def test_replies_are_runs_of_the_person_after_the_partner() -> None:
+    roles = ["user", "assistant", "user", "user", "assistant", "assistant", "user"]
+    rows = [row(str(minute), role, minute=minute) for minute, role in enumerate(roles)]
+    assert replies(ingest(rows, CONFIG).turns) == 2
+
+
+def test_secrets_leave_every_column_and_are_counted_by_kind() -> None:
+    rows = [
+        row("1@mail.org", "assistant", f"use {SECRET} or a@x.org", chat="me@x.org/1", domain="a@x.org"),
+        row("2", "user", f"{SECRET} no b@x.org", 1, chat="me@x.org/1", phase=SECRET),
+        row("3", "user", "b@x.org", 2, chat="you@x.org/1"),
+    ]
+    result = ingest(rows, CONFIG)
+    text = repr(result.turns)
+    assert "@" not in text
+    assert SECRET not in text
+    assert [turn.content for turn in result.turns] == [
+        "use <SECRET_1> or <EMAIL_1>",
+        "<SECRET_1> no <EMAIL_2>",
+        "<EMAIL_1>",
+    ]
+    assert [turn.conversation_id for turn in result.turns] == ["<EMAIL_1>/1", "<EMAIL_1>/1", "<EMAIL_3>/1"]
+    assert result.scrubbed == {"email": 7, "sk_key": 3}
+
+
+def test_turns_parquet_has_its_columns_and_the_same_bytes_again(tmp_path: Path) -> None:
+    rows = [row("1", "assistant", phase="planning", salience=0.0, domain="ops"), row("2", "user", minute=1)]
+    turns = ingest(rows, CONFIG).turns
+    write_turns(tmp_path / "a.parquet", turns)
+    write_turns(tmp_path / "b.parquet", list(turns))
+    assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
+    table = pq.read_table(tmp_path / "a.parquet")
+    assert table.schema.equals(stage.SCHEMA)
+    assert table.schema.metadata is None
+    assert table.to_pylist()[0] == {
+        "id": "1", "conversation_id": "c", "position": 0, "role": "partner", "content": "text", "created_at": NOON,
+        "phase": "planning", "salience": 0.0, "domain": "ops",
+    }  # fmt: skip
+
+
+Project = Callable[..., Path]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """Make a folder with params.yaml and data/raw/mine/, and stand in it."""
+    monkeypatch.chdir(tmp_path)
+
+    def make(files: dict[str, bytes], *, source: str = "mine", synthetic: bool = False) -> Path:
+        folder = tmp_path / "data/raw/mine"
+        folder.mkdir(parents=True, exist_ok=True)
+        entries = []
+        for name, data in files.items():
+            (folder / name).write_bytes(data)
+            entries.append(ExportFile(name, sha256_file(folder / name), len(data), 1))
+        write_manifest(folder, Manifest(tuple(entries), ("id",), synthetic))
+        roles = "{user: person, assistant: partner, system: drop}"
+        (tmp_path / "params.yaml").write_text(f"ingest:\n  source: {source}\n  roles: {roles}\n")
+        return tmp_path
+
+    return make
+
+
+HEADER = ["id", "conversation_id", "role", "content_text", "created_at", "trajectory_depth"]
+
+
+def table(cells: Sequence[Sequence[str]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text).writerows([HEADER, *cells])
+    return text.getvalue().encode()
+
+
+CELLS = [
+    ["1", "c", "assistant", "Shall I?", "2026-01-01 12:00:00+00", "0"],
+    ["2", "c", "user", "go, a@x.org", "2026-01-01 12:01:00+00", "1"],
+]
+
+
+def test_the_stage_writes_turns_and_counts(project: Project) -> None:
+    root = project({"a.csv": table(CELLS), "b.csv": table(CELLS[:1])}, synthetic=True)
+    stage.main()
+    metrics = read_json(root / stage.METRICS)
+    assert pq.read_table(root / stage.TURNS).num_rows == 2
+    assert metrics["rows"] == {
+        "in": 3, "out": 2, "dropped": {"duplicate": 1, "empty": 0, "interrupted": 0, "role": 0},
+        "by_role": {"assistant": 2, "user": 1},
+    }  # fmt: skip
+    assert metrics["scrubbed"] == {kind: int(kind == "email") for kind in KINDS}
+    assert (metrics["source"], metrics["synthetic"], metrics["conversations"], metrics["replies"]) == (
+        "mine",
+        True,
+        1,
+        1,
+    )
+    assert metrics["turns"] == {"partner": 1, "person": 1}
+    assert metrics["first"] == "2026-01-01T12:00:00+00:00"
+    assert metrics["export"]["edited"] is False
+
+
+def test_the_hash_of_the_export_is_that_of_its_bytes(project: Project) -> None:
+    root = project({"a.csv": table(CELLS)})
+    stage.main()
+    assert read_json(root / stage.METRICS)["export"]["sha256"] == sha256_file(root / "data/raw/mine/a.csv")
+
+
+def test_an_edited_export_runs_and_says_so(project: Project) -> None:
+    root = project({"a.csv": table(CELLS)})
+    path = root / "data/raw/mine/a.csv"
+    path.write_bytes(path.read_bytes().replace(b"Shall", b"Should"))
+    stage.main()
+    assert read_json(root / stage.METRICS)["export"]["edited"] is True
+
+
+def test_the_same_turns_give_the_same_bytes_whichever_format_they_came_in(project: Project) -> None:
+    root = project({"a.csv": table(CELLS)})
+    stage.main()
+    first = (root / stage.TURNS).read_bytes()
+    (root / "data/raw/mine/a.csv").unlink()
+    project(
+        {
+            "a.jsonl": b"".join(
+                json.dumps(dict(zip(HEADER, cells, strict=True))).encode() + b"\n" for cells in CELLS[::-1]
+            )
+        }
+    )
+    stage.main()
+    assert (root / stage.TURNS).read_bytes() == first
+
+
+def test_a_source_is_a_plain_name(project: Project) -> None:
+    project({"a.csv": table(CELLS)}, source="../mine")
+    with pytest.raises(ConfigError, match=r'^params\.yaml: ingest\.source is "\.\./mine"; use lower-case letters'):
+        stage.main()
+
+
+def test_a_failed_run_leaves_the_old_turns(project: Project) -> None:
+    root = project({"a.csv": table(CELLS)})
+    stage.main()
+    first = (root / stage.TURNS).read_bytes()
+    (root / "data/raw/mine/a.csv").write_bytes(table(CELLS)[:-20])
+    with pytest.raises(DataError, match=r"a\.csv:3: "):
+        stage.main()
+    assert (root / stage.TURNS).read_bytes() == first
+
+
+def sound_export(dice: random.Random) -> bytes:
+    texts = [
+        "go",
+        "no, the other one",
+        'say "hi"',
+        "line\nline",
+        "",
+        "é 👍",
+        "[Request interrupted by user]",
+        "a@x.org",
+    ]
+    cells = [
+        [str(n), f"c{n // 6}", dice.choice(["user", "assistant", "assistant", "system"]), dice.choice(texts),
+         f"2026-01-01 12:{n:02}:00+00", ""]
+        for n in range(24)
+    ]  # fmt: skip
+    return table([*cells, dice.choice(cells)])
+
+
+JUNK = [b'"', b",", b"\n", b"\r", b"\0", b"\xff", b"\xed\xa0\xbd", b"\xef\xbb\xbf", b"NaN", b"user", b"1", b"+00", b"x"]
+
+
+def mutated(data: bytes, dice: random.Random, changes: int) -> bytes:
+    for _ in range(changes):
+        at, end = sorted((dice.randrange(len(data) + 1), dice.randrange(len(data) + 1)))
+        match dice.randrange(5):
+            case 0:
+                data = data[:at] + dice.choice(JUNK) + data[at:]
+            case 1:
+                data = data[:at] + data[at + 1 :]
+            case 2:
+                data = data[:end]
+            case 3:
+                lines = data.splitlines(keepends=True)
+                dice.shuffle(lines)
+                data = b"".join(lines)
+            case _:
+                data = data[:at] + data[at : at + 40] + data[at:]
+    return data
+
+
+@given(seed=st.integers(0, 10**9), changes=st.integers(0, 3), json_lines=st.booleans())
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_mutated_export_is_accounted_for_exactly_or_refused_with_one_error(
+    tmp_path: Path, seed: int, changes: int, json_lines: bool
+) -> None:
+    dice = random.Random(seed)
+    data, name = sound_export(dice), "e.csv"
+    if json_lines:
+        records = csv.DictReader(io.StringIO(data.decode(), newline=""))
+        data, name = b"".join(json.dumps(cells).encode() + b"\n" for cells in records), "e.jsonl"
+    path = tmp_path / name
+    path.write_bytes(mutated(data, dice, changes))
+    try:
+        rows = list(read(path))
+        result = ingest(rows, CONFIG)
+    except TwinError:
+        return
+    manifest = Manifest((ExportFile(name, sha256_file(path), path.stat().st_size, len(rows)),), ("id",))
+    counts: Any = measures(result, tmp_path, manifest)["rows"]
+    assert counts["in"] == len(rows) == counts["out"] + sum(counts["dropped"].values())
+    assert sum(counts["by_role"].values()) == len(rows)
+    assert len(result.turns) == counts["out"] == len({turn.id for turn in result.turns})
+    assert Counter(turn.role for turn in result.turns).keys() <= {"person", "partner"}
+    write_turns(tmp_path / "turns.parquet", result.turns)
