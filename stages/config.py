@@ -7,6 +7,7 @@ to guess: a hand edit, or the overrides of an earlier experiment, stop the pipel
     python -m stages.config reset   write params.yaml from conf/
 """
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ from twin.files import read_json, sha256_text, write_json, write_text
 
 CONF = Path("conf")
 RECORD = Path("metrics/config.json")
+ABSENT = "absent"
 
 
 def compose(conf: Path = CONF) -> str:
@@ -112,7 +114,8 @@ def differences(run: str, conf: str) -> dict[str, tuple[Any, Any]]:
     """Return {dotted key: (value in `run`, value in `conf`)} where two params.yaml texts differ."""
     left, right = (_flat(OmegaConf.to_container(OmegaConf.create(text))) for text in (run, conf))
     keys = sorted(left.keys() | right.keys())
-    return {key: (left.get(key), right.get(key)) for key in keys if left.get(key) != right.get(key)}
+    pairs = {key: (left.get(key, ABSENT), right.get(key, ABSENT)) for key in keys}
+    return {key: (run, conf) for key, (run, conf) in pairs.items() if run != conf}
 
 
 def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
@@ -156,8 +159,13 @@ def _print_differences(changed: dict[str, tuple[Any, Any]], title: str, conf_nam
 def _record(found: str, wanted: str) -> None:
     changed = differences(found, wanted)
     _print_differences(changed, "override", "conf", "this run")
-    overrides = {key: {"conf": str(conf), "run": str(run)} for key, (run, conf) in changed.items()}
+    overrides = {key: {"conf": _shown(conf), "run": _shown(run)} for key, (run, conf) in changed.items()}
     write_json(RECORD, {"params_sha256": sha256_text(found), "overrides": overrides})
+
+
+def _shown(value: Any) -> str:
+    """Return a value as Hydra's override grammar reads it back."""
+    return ABSENT if value == ABSENT else json.dumps(value, ensure_ascii=False)
 
 
 def main() -> None:

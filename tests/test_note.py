@@ -33,7 +33,7 @@ LOCK = {
     },
 }
 METRICS = {
-    "ingest": {"turns": 6000, "replies": 3000, "conversations": 600},
+    "ingest": {"rows": {"out": 6000}, "replies": 3000, "conversations": 600},
     "split": {"parts": {part: {"replies": 10} for part in ("train", "valid", "cal", "test")}},
     "train": {
         "status": "finished",

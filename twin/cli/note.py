@@ -82,7 +82,7 @@ def _identity_rows(run: Run) -> list[list[str]]:
             "adapter",
             f"{adapter['kind']}, rank {adapter['rank']}, scale {adapter['scale']:g}, {', '.join(adapter['keys'])}",
         ],
-        ["export", f"{source}: {ingest['turns']:,} turns, {ingest['replies']:,} replies; data/raw `{raw}`"],
+        ["export", f"{source}: {ingest['rows']['out']:,} turns, {ingest['replies']:,} replies; data/raw `{raw}`"],
         ["train / valid / cal / test", f"{sizes} replies; data/split `{data}`"],
         ["training", _training(train)],
     ]
