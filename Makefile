@@ -36,7 +36,7 @@ env: .venv/.synced
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one: make env PYTHON=python3.12"; exit 1; }
 	@test -x .venv/bin/python || $(PYTHON) -m venv .venv || { rm -rf .venv; echo "python3 -m venv failed; on Debian: apt install python3-venv"; exit 1; }
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-uv.lock
-	@.venv/bin/uv pip sync --quiet --require-hashes --build-constraint requirements.lock requirements.lock
+	@.venv/bin/uv pip sync --quiet --compile-bytecode --require-hashes --build-constraint requirements.lock requirements.lock
 	@.venv/bin/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 

@@ -1,0 +1,77 @@
+"""What a good score could hide: one arm's replies → lengths, repeats, broken replies, slop, copies, secrets."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from stages.evaluate.bootstrap import Array
+from stages.evaluate.person import is_rare, runs
+from stages.evaluate.replies import REAL, Reply, halves
+from stages.evaluate.report import Tree, rate, similarity
+from stages.evaluate.rules import INVALID, RULES, SLOP_RULES, Usual
+from twin.scrub import Scrubber
+
+BASE = "B0"
+
+
+def alarms(arms: Mapping[str, Sequence[Reply]], usual: Usual) -> Tree:
+    """Return every alarm for every arm of the test prompts, the person (R) among them."""
+    return {
+        "degenerate": _rates(arms, lambda reply: _breaks(reply, usual, INVALID)),
+        "slop": _rates(arms, lambda reply: _breaks(reply, usual, SLOP_RULES)),
+        "rare_copy": _rates(
+            arms, lambda reply: any(is_rare(run, reply, usual.person.counts) for run in runs(reply).values())
+        ),
+        "duplicate": {arm: 1 - len({reply.plain for reply in replies}) / len(replies) for arm, replies in arms.items()},
+    }
+
+
+def secrets(replies: Sequence[Reply]) -> Tree:
+    """Return how many secrets and e-mail addresses the replies hold; none is tolerable."""
+    found: Counter[str] = Counter()
+    for reply in replies:
+        Scrubber(found).scrub(reply.text)
+    return {"hits": found.total(), "n": len(replies)}
+
+
+def _rates(arms: Mapping[str, Sequence[Reply]], happens: Callable[[Reply], bool]) -> Tree:
+    return {arm: rate(sum(map(happens, replies)), len(replies)) for arm, replies in arms.items()}
+
+
+def _breaks(reply: Reply, usual: Usual, names: frozenset[str]) -> bool:
+    return any(rule.fires(reply, usual) for rule in RULES if rule.name in names)
+
+
+def lengths(arms: Mapping[str, Sequence[Reply]], seed: int) -> Tree:
+    """Return how far the arms' reply lengths, in words, lie from the person's; the ceiling is person to person."""
+    words = {arm: np.array([len(reply.words) for reply in replies], dtype=np.float64) for arm, replies in arms.items()}
+    tree: Tree = {"mean_words": {arm: float(values.mean()) for arm, values in words.items()}}
+    ours, others = (np.array([len(reply.words) for reply in half]) for half in halves(arms[REAL], seed))
+    for name, distance in (("wasserstein_words", wasserstein), ("kolmogorov_smirnov", kolmogorov_smirnov)):
+        floor = distance(words[BASE], words[REAL]) if BASE in words else None
+        ceiling = distance(ours, others) if len(ours) and len(others) else None
+        tree[name] = {
+            arm: similarity(distance(values, words[REAL]), floor, ceiling)
+            for arm, values in words.items()
+            if arm not in (REAL, BASE)
+        }
+    return tree
+
+
+def _steps(ours: Array, others: Array) -> tuple[Array, Array]:
+    """Return where either empirical distribution steps, and the distance between both there."""
+    points = np.unique(np.concatenate([ours, others]))
+    below = [np.searchsorted(np.sort(values), points, side="right") / len(values) for values in (ours, others)]
+    return points, np.abs(below[0] - below[1])
+
+
+def wasserstein(ours: Array, others: Array) -> float:
+    """Return the area between two empirical distributions, in their unit."""
+    points, apart = _steps(ours, others)
+    return float((apart[:-1] * np.diff(points)).sum())
+
+
+def kolmogorov_smirnov(ours: Array, others: Array) -> float:
+    """Return the largest distance between two empirical distributions, 0 to 1."""
+    return float(_steps(ours, others)[1].max())

@@ -1,0 +1,209 @@
+"""What is usual for the person: train replies → counts and limits, nothing of it written in code.
+
+A train reply is measured against the other conversations only, so that its numbers compare with those of a
+reply that was never seen.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from stages.evaluate.replies import Reply
+from stages.evaluate.words import script, scripts, words
+from twin.text import normalise
+
+RUN_WORDS = 6
+RUN_CHARACTERS = 30
+RARE_CONVERSATIONS = 2
+LONG_ENOUGH_WORDS = 6
+"""Shorter replies have too few words for sums over them to mean anything."""
+SET_REPLIES = 10
+BACKOFF = 2.0
+"""Weight of a word's own frequency in the pair model."""
+UNKNOWN_BITS = 5.0
+"""On real transcripts 4 to 6 refuse nine heaps of keywords in ten and 1 % of real replies; 2 half of them."""
+T = TypeVar("T", bound=Hashable)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The person's own 99.5 % quantiles; for the two measured in bits the 0.5 % quantile."""
+
+    words: float
+    sentences: float
+    words_per_sentence: float
+    capital_words: float
+    """Words of a reply in capitals throughout."""
+    copied_share: float
+    order_bits: float
+    familiar_bits: float
+    repeats: int
+    """How often one reply occurs among ten in a row, 99 % quantile."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """In how many of the person's conversations something occurs."""
+
+    conversations: frozenset[str]
+    replies: Counter[str]
+    words: Counter[str]
+    pairs: Counter[tuple[str, str]]
+    runs: Counter[str]
+    sentences: Counter[str]
+    labels: Counter[str]
+    scripts: Counter[str]
+    mixtures: Counter[frozenset[str]]
+
+    def elsewhere(self, counter: Counter[T], item: T, reply: Reply) -> int:
+        """Return the number of conversations with `item`, without the reply's own."""
+        return max(0, counter[item] - (reply.conversation_id in self.conversations))
+
+
+@dataclass(frozen=True)
+class Person:
+    """Counts, the limits they give, and the share of replies on which each pattern and rule fires."""
+
+    counts: Counts
+    limits: Limits
+
+
+def measure(train: Sequence[Reply]) -> Person:
+    """Count and measure the person's replies; `train` in the order they were said."""
+    counts = count(train)
+    return Person(counts, _limits(train, counts))
+
+
+def count(train: Sequence[Reply]) -> Counts:
+    """Count in how many conversations each thing occurs."""
+    return Counts(
+        conversations=frozenset(reply.conversation_id for reply in train),
+        replies=_conversations(train, lambda reply: [reply.plain]),
+        words=_conversations(train, lambda reply: ["", *reply.words]),
+        pairs=_conversations(train, pairs),
+        runs=_conversations(train, lambda reply: runs(reply).values()),
+        sentences=_conversations(train, plain_sentences),
+        labels=_conversations(train, lambda reply: [label(reply)]),
+        scripts=_conversations(train, lambda reply: scripts(reply.text)),
+        mixtures=_conversations(train, mixtures),
+    )
+
+
+def _conversations(train: Sequence[Reply], items: Callable[[Reply], Iterable[T]]) -> Counter[T]:
+    seen = {(reply.conversation_id, item) for reply in train for item in items(reply)}
+    return Counter(item for _, item in seen)
+
+
+def pairs(reply: Reply) -> list[tuple[str, str]]:
+    """Return each word with the one before it, "" before the first."""
+    return list(zip(["", *reply.words], reply.words, strict=False))
+
+
+def runs(reply: Reply) -> dict[int, str]:
+    """Return all runs of six words that are long enough to be nobody's commonplace, by their first word's place."""
+    starts = range(len(reply.words) - RUN_WORDS + 1)
+    found = ((start, " ".join(reply.words[start : start + RUN_WORDS])) for start in starts)
+    return {start: run for start, run in found if len(run) >= RUN_CHARACTERS}
+
+
+def copied_share(reply: Reply, counts: Counts) -> float:
+    """Return the share of words in runs that the person said in one or two conversations only."""
+    rare = [start for start, run in runs(reply).items() if is_rare(run, reply, counts)]
+    copied = {place for start in rare for place in range(start, start + RUN_WORDS)}
+    return len(copied) / max(1, len(reply.words))
+
+
+def copies_whole(reply: Reply, counts: Counts) -> bool:
+    """Tell whether it equals a long reply that the person gave in one or two conversations only."""
+    long = len(reply.words) >= RUN_WORDS and len(reply.plain) >= RUN_CHARACTERS
+    return long and 0 < counts.elsewhere(counts.replies, reply.plain, reply) <= RARE_CONVERSATIONS
+
+
+def is_rare(run: str, reply: Reply, counts: Counts) -> bool:
+    """Tell whether the person said it, but hardly ever."""
+    return 0 < counts.elsewhere(counts.runs, run, reply) <= RARE_CONVERSATIONS
+
+
+def plain_sentences(reply: Reply) -> list[str]:
+    """Return the sentences, normalised."""
+    return [normalise(sentence) for sentence in reply.sentences]
+
+
+def label(reply: Reply) -> str:
+    """Return what stands before a colon at the start, up to three words; "" if nothing does."""
+    head, colon, rest = reply.text.lstrip(" *_[(").partition(":")
+    named = colon and rest.strip() and "\n" not in head and 0 < len(head.split()) <= 3
+    return normalise(head) if named else ""
+
+
+def mixtures(reply: Reply) -> list[frozenset[str]]:
+    """Return the sets of two or more scripts that meet inside one word."""
+    return [found for word in reply.words if len(found := scripts(word)) > 1]
+
+
+def order_bits(reply: Reply, counts: Counts) -> float:
+    """Return how much the order of words explains: bits gained by knowing the word before, / √words.
+
+    Words thrown in a heap come near or below 0. The root makes replies of different lengths compare.
+    """
+    total = counts.words.total()
+    bits = 0.0
+    for before, word in pairs(reply):
+        alone = (counts.elsewhere(counts.words, word, reply) + 0.5) / total
+        together = counts.elsewhere(counts.pairs, (before, word), reply) + BACKOFF * alone
+        bits += math.log2(together / (counts.elsewhere(counts.words, before, reply) + BACKOFF) / alone)
+    return bits / math.sqrt(len(reply.words))
+
+
+def familiar_bits(reply: Reply, counts: Counts) -> float:
+    """Return `order_bits` less five bits for each word that neither the person nor the prompt used."""
+    given = set(words(reply.prompt))
+    unknown = sum(not counts.elsewhere(counts.words, word, reply) and word not in given for word in reply.words)
+    return order_bits(reply, counts) - UNKNOWN_BITS * unknown / math.sqrt(len(reply.words))
+
+
+def foreign_script_share(reply: Reply, usual: frozenset[str]) -> float:
+    """Return the share of letters in scripts other than the usual ones."""
+    letters = [script(letter) for letter in reply.text if letter.isalpha()]
+    return sum(one not in usual for one in letters) / len(letters) if letters else 0.0
+
+
+def _limits(train: Sequence[Reply], counts: Counts) -> Limits:
+    long = [reply for reply in train if len(reply.words) >= LONG_ENOUGH_WORDS]
+    return Limits(
+        words=_quantile([len(reply.words) for reply in train], 0.995),
+        sentences=_quantile([len(reply.sentences) for reply in train], 0.995),
+        words_per_sentence=_quantile([words_per_sentence(reply) for reply in train], 0.995),
+        capital_words=_quantile([capital_words(reply) for reply in train], 0.995),
+        copied_share=_quantile([copied_share(reply, counts) for reply in train], 0.995),
+        order_bits=_quantile([order_bits(reply, counts) for reply in long], 0.01),
+        familiar_bits=_quantile([familiar_bits(reply, counts) for reply in long], 0.01),
+        repeats=_usual_repeats(train),
+    )
+
+
+def words_per_sentence(reply: Reply) -> float:
+    """Return the mean number of words a sentence."""
+    return len(reply.words) / max(1, len(reply.sentences))
+
+
+def capital_words(reply: Reply) -> int:
+    """Return the number of words if all letters are capitals, else 0."""
+    return len(reply.words) if reply.text.isupper() else 0
+
+
+def _quantile(values: Sequence[float], share: float) -> float:
+    """An observed value, never one between two; for no values the limit that nothing passes."""
+    if not values:
+        return math.inf if share > 0.5 else -math.inf
+    return float(np.quantile(values, share, method="higher" if share > 0.5 else "lower"))
+
+
+def _usual_repeats(train: Sequence[Reply]) -> int:
+    starts = range(0, len(train) - SET_REPLIES + 1, SET_REPLIES)
+    most = [max(Counter(one.plain for one in train[start : start + SET_REPLIES]).values()) for start in starts]
+    return int(np.quantile(most, 0.99, method="lower")) if most else 1

@@ -1,0 +1,50 @@
+"""Numbers as they are filed: intervals, rates and similarities → nested mappings of finite numbers.
+
+What could not be measured is left out; nothing stands in for it.
+"""
+
+import math
+from collections.abc import Mapping
+
+from stages.evaluate.bootstrap import Interval, rate_bounds
+
+Tree = dict[str, object]
+
+
+def bounds(found: Interval, n: int) -> Tree:
+    """Return a value over `n` units with its one-sided 95 % bounds."""
+    return {"value": found.value, "lower": found.lower, "upper": found.upper, "n": n, "clusters": found.clusters}
+
+
+def rate(hits: int, n: int) -> Tree:
+    """Return a rate with its Clopper–Pearson bounds, each at 95 % one-sided."""
+    lower, upper = rate_bounds(hits, n)
+    return {"value": hits / n, "lower": lower, "upper": upper, "hits": hits, "n": n}
+
+
+def similarity(raw: float, floor: float | None, ceiling: float | None) -> Tree:
+    """Return a similarity between that of the base, the floor, and that of the person, the ceiling.
+
+    Normalised, 0 is the base and 1 the person; left out where the two lie together.
+    """
+    tree: Tree = {"raw": raw}
+    if floor is not None:
+        tree["floor"] = floor
+    if ceiling is not None:
+        tree["ceiling"] = ceiling
+    if floor is not None and ceiling is not None and not math.isclose(floor, ceiling, abs_tol=1e-9):
+        tree["normalised"] = (raw - floor) / (ceiling - floor)
+    return tree
+
+
+def finite(tree: Mapping[str, object]) -> Tree:
+    """Return the tree without numbers that are not finite and without branches that are empty."""
+    kept: Tree = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            branch = finite(value)
+            if branch:
+                kept[name] = branch
+        elif not isinstance(value, float) or math.isfinite(value):
+            kept[name] = value
+    return kept
