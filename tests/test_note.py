@@ -58,6 +58,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, values in METRICS.items():
         (tmp_path / f"metrics/{name}.json").write_text(json.dumps(values))
     (tmp_path / "dvc.lock").write_text(yaml.safe_dump(LOCK))
+    (tmp_path / "params.yaml").write_text("campaign: {winner: abc}\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)
     for command in (
@@ -86,6 +87,7 @@ def test_the_block_names_run_data_gates_and_commands(project: Path) -> None:
         assert piece in block
     assert "| likelihood | PASS | 0.500 | 0.400 | 0.050 | 60 |" in block
     assert "dvc exp run -S 'adapter.rank=8' -S '~ingest.roles.x'" in block
+    assert "| continues the run | `abc` |" in block
     assert "with uncommitted changes" not in block
 
 

@@ -5,7 +5,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+import yaml
 
+from twin.config.campaign import CampaignConfig
+from twin.config.load import build
 from twin.errors import DataError
 from twin.files import write_text
 from twin.runs import Run, git
@@ -86,6 +89,8 @@ def _identity_rows(run: Run) -> list[list[str]]:
         ["train / valid / cal / test", f"{sizes} replies; data/split `{data}`"],
         ["training", _training(train)],
     ]
+    winner = build(CampaignConfig, yaml.safe_load(run.text("params.yaml"))["campaign"], "campaign").winner
+    rows += [["continues the run", f"`{winner}`"]] if winner else []
     return rows + [
         [f"{stage} took", _cost(facts)] for stage, facts in run.facts().items() if stage in ("train", "generate")
     ]

@@ -8,7 +8,7 @@ from twin.config.fields import Bounds
 
 @dataclass(frozen=True)
 class GenerateConfig:
-    """What the arms are asked, and how they decode (greedily, one prompt at a time)."""
+    """What the arms are asked, and how they decode (greedily)."""
 
     max_new_tokens: Annotated[int, Bounds(ge=1)]
     """A reply that has not ended by then is invalid."""

@@ -1,0 +1,186 @@
+"""Learns the person's voice: data/split/{train,valid}.jsonl, a base → models/sft/, metrics/train.{json,csv}.
+
+The loop is ours; models, tokenizer, LoRA and DoRA layers, loading and file formats are mlx-lm's.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+
+from stages.train.checkpointing import checkpoint_blocks
+from stages.train.dropout import Dropouts
+from stages.train.loop import Outcome, Status, Step, run
+from stages.train.order import Plan, plan
+from stages.train.report import Reporter, curves, metrics
+from stages.train.save import Logits, probe_both, prove_reload, write_adapter
+from stages.train.seeds import Purpose, derived_seed
+from twin.base import resolve
+from twin.config.adapter import AdapterConfig
+from twin.config.load import load
+from twin.config.model import ModelConfig
+from twin.config.optimizer import OptimizerConfig
+from twin.config.train import TrainConfig
+from twin.errors import TrainError
+from twin.files import read_json, read_jsonl, write_json, write_text
+from twin.identity import Inputs, stage_inputs
+from twin.model import adapt, load_base
+from twin.runlog import record
+from twin.tokens import Encoded, encode_split
+
+SPLITS = {"train": Path("data/split/train.jsonl"), "valid": Path("data/split/valid.jsonl")}
+BASE = Path("models/base/identity.json")
+PROMPT = Path("data/augment/recipe.json")
+OUT = Path("models/sft")
+METRICS = Path("metrics/train.json")
+CURVES = Path("metrics/train.csv")
+
+RECIPE_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The parameters of a run."""
+
+    adapter: AdapterConfig
+    optimizer: OptimizerConfig
+    train: TrainConfig
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished run, after its model is gone."""
+
+    outcome: Outcome
+    weights: dict[str, mx.array]
+    encoded: dict[str, Encoded]
+    plan: Plan
+    adapter_config: dict[str, Any]
+    adapted_logits: list[Logits]
+    base_logits: list[Logits]
+
+    @property
+    def parameters(self) -> int:
+        """Number of trained parameters."""
+        return sum(array.size for array in self.weights.values())
+
+
+def train(folder: Path, rows: Mapping[str, list[Any]], settings: Settings) -> Trained:
+    """Train an adapter on the base in `folder` from the rows of `train` and `valid`.
+
+    Raises:
+        TrainError: the run diverged before it had learned anything.
+    """
+    config = settings.train
+    base = load_base(folder)
+    encoded = {
+        name: encode_split(split, base.tokenizer, config.max_tokens, str(SPLITS[name])) for name, split in rows.items()
+    }
+    adapter_config = adapt(base.model, settings.adapter, derived_seed(config.seed, Purpose.initial_weights))
+    dropouts = Dropouts(base.model, settings.adapter.dropout)
+    if config.checkpointing:
+        checkpoint_blocks(base.model)
+    examples, valid = encoded["train"].examples, encoded["valid"].examples
+    inputs, supervised = zip(*((len(example.tokens) - 1, example.supervised) for example in examples), strict=True)
+    laid_out = plan(inputs, supervised, config)
+    reporter = Reporter(config.updates)
+
+    def report(step: Step, outcome: Outcome, wall_s: float) -> None:
+        rows = [row for batch in laid_out.updates[step.update - 1] for row in batch.rows]
+        reporter(step, outcome, sum(examples[row].supervised for row in rows) / wall_s)
+
+    outcome = run(
+        base.model,
+        examples,
+        valid,
+        laid_out,
+        dropouts=dropouts,
+        config=config,
+        optimizer=settings.optimizer,
+        report=report,
+    )
+    weights = _best(outcome)
+    base.model.load_weights(list(weights.items()), strict=False)
+    adapted_logits, base_logits = probe_both(base.model, valid)
+    return Trained(outcome, weights, encoded, laid_out, adapter_config, adapted_logits, base_logits)
+
+
+def _best(outcome: Outcome) -> dict[str, mx.array]:
+    learned = outcome.status is not Status.diverged or outcome.best_loss < outcome.initial_loss
+    if outcome.best_weights is None or not learned:
+        skipped = sum(step.skipped for step in outcome.steps)
+        raise TrainError(
+            f"training diverged after {len(outcome.steps)} updates ({skipped} skipped) before it had learned anything: "
+            f"the best validation loss is {outcome.best_loss:.4g}, the base's is {outcome.initial_loss:.4g}. "
+            "Lower optimizer.learning_rate, or raise optimizer.warmup."
+        )
+    return outcome.best_weights
+
+
+def recipe(
+    identity: Mapping[str, Any], prompt: object, trained: Trained, settings: Settings, inputs: Inputs
+) -> dict[str, Any]:
+    """Return what a live reply needs besides the weights, what the training came to, and the stage's inputs."""
+    outcome = trained.outcome
+    return {
+        "version": RECIPE_VERSION,
+        "base": dict(identity),
+        "prompt": prompt,
+        "max_tokens": settings.train.max_tokens,
+        "adapter": _adapter(settings.adapter, trained) | {"keys": trained.adapter_config["lora_parameters"]["keys"]},
+        "training": {
+            "status": outcome.status.value,
+            "updates": len(outcome.steps),
+            "best_update": outcome.best_update,
+            "best_valid_masked_nats_per_token": outcome.best_loss,
+            "examples": len(trained.encoded["train"].examples),
+            "too_long": {name: list(split.too_long) for name, split in trained.encoded.items()},
+        },
+        "run": {"inputs": {"train": inputs}},
+    }
+
+
+def _adapter(config: AdapterConfig, trained: Trained) -> dict[str, Any]:
+    return {
+        "kind": config.kind.value,
+        "rank": config.rank,
+        "scale": config.scale,
+        "alpha": config.alpha,
+        "layers": trained.adapter_config["num_layers"],
+        "parameters": trained.parameters,
+    }
+
+
+def main() -> None:
+    """Train, prove and save the adapter."""
+    settings = Settings(load(AdapterConfig), load(OptimizerConfig), load(TrainConfig))
+    inputs = stage_inputs("train")
+    identity, prompt = read_json(BASE), read_json(PROMPT)
+    folder = resolve(identity, load(ModelConfig).folder)
+    rows = {name: read_jsonl(path) for name, path in SPLITS.items()}
+    started_s = time.perf_counter()
+    trained = train(folder, rows, settings)
+    training_s = time.perf_counter() - started_s
+    mx.clear_cache()
+
+    def prove(part: Path) -> None:
+        probes = trained.encoded["valid"].examples
+        prove_reload(part, folder, probes, trained.adapted_logits, trained.base_logits)
+
+    described = recipe(identity, prompt, trained, settings, inputs)
+    write_adapter(OUT, trained.weights, trained.adapter_config, described, prove)
+    adapter = _adapter(settings.adapter, trained)
+    numbers = metrics(trained.outcome, trained.encoded, trained.plan, adapter)
+    write_json(METRICS, numbers)
+    write_text(CURVES, curves(trained.outcome))
+    record(
+        "train",
+        {
+            "training_s": round(training_s, 3),
+            "supervised_tokens_per_s": round(numbers["supervised_tokens"]["seen"] / training_s, 1),
+            "peak_array_bytes": mx.get_peak_memory(),
+        },
+    )

@@ -1,0 +1,306 @@
+"""Every arm is asked the same by fixed rules, answers greedily with and without kept keys, and is never cut."""
+
+import json
+import math
+from collections import Counter
+from dataclasses import replace
+
+import mlx.core as mx
+import numpy as np
+import pytest
+
+from stages import generate as stage
+from stages.align import align
+from stages.generate.questions import few_shot, messages_sha256, questions, spread, with_examples
+from stages.train.save import write_adapter
+from tests.conftest import make_rows
+from twin.config.adapter import AdapterConfig, Kind
+from twin.config.align import Method
+from twin.config.augment import Scalar, Tags
+from twin.config.generate import GenerateConfig
+from twin.errors import ConfigError, DataError, ModelError
+from twin.files import sha256_text
+from twin.identity import run_id
+from twin.likelihood import score
+from twin.model import adapt, attach, load_base, split_head, trainable
+from twin.prompt import PromptRecipe
+from twin.protocol import protocol
+from twin.reply import Speaker
+from twin.tokens import encode, prompt_tokens
+
+CONFIG = GenerateConfig(max_new_tokens=12, few_shot=3, test_prompts=5)
+RECIPE = PromptRecipe("You are Sam.", Tags.context, tuple(Scalar), 10, 1, 5, 8, 3, {"name": "hashing", "version": 1})
+
+
+def splits():
+    cal = [row | {"half": "fit"} for row in make_rows(4, seed=2)]
+    return {"train": make_rows(40), "cal": cal, "test": make_rows(12, seed=3)}
+
+
+@pytest.fixture(scope="module")
+def adapter(tmp_path_factory, tiny_base):
+    base = load_base(tiny_base)
+    config = AdapterConfig(Kind.lora, ["q_proj", "down_proj"], None, 4, 2.0, 0.0)
+    written = adapt(base.model, config, seed=3)
+    weights = {
+        name: mx.random.normal(array.shape, key=mx.random.key(1)) for name, array in trainable(base.model).items()
+    }
+    folder = tmp_path_factory.mktemp("adapter") / "adapter"
+    write_adapter(folder, weights, written, {"version": 1}, lambda part: None)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def generated(tiny_base, adapter):
+    return stage.generate(load_base(tiny_base), adapter, stage.ask(splits(), RECIPE, CONFIG), CONFIG)
+
+
+def greedy(model, tokenizer, prompt, max_tokens):
+    """The definition: the most likely next token of the whole text so far, again and again."""
+    tokens = list(prompt)
+    while len(tokens) < len(prompt) + max_tokens:
+        tokens.append(int(mx.argmax(model(mx.array([tokens]))[0, -1]).item()))
+        if tokens[-1] in tokenizer.eos_token_ids:
+            break
+    return tokens[len(prompt) :]
+
+
+def test_every_arm_answers_its_questions_in_order(generated):
+    answers, _ = generated
+    asked = [(row["prompt_set"], row["prompt_id"]) for row in answers]
+    counts = Counter((row["prompt_set"], row["arm"]) for row in answers)
+    assert counts == {
+        ("protocol", "B0"): 10, ("protocol", "B1"): 10, ("protocol", "X"): 10, ("test", "B0"): 5, ("test", "B1"): 5,
+        ("test", "X"): 5, ("cal", "B0"): 4, ("cal", "B1"): 4,
+    }  # fmt: skip
+    assert list(dict.fromkeys(name for name, _ in asked)) == ["protocol", "test", "cal"]
+    assert [one for one in dict.fromkeys(asked) if one[0] == "protocol"] == [("protocol", one.id) for one in protocol()]
+    assert [row["arm"] for row in answers[:3]] == ["B0", "B1", "X"]
+
+
+def test_answers_are_the_greedy_ones_of_each_model(tiny_base, adapter, generated):
+    answers, _ = generated
+    asked = {question.id: question for question in questions("test", splits()["test"])}
+    base = load_base(tiny_base)
+    pairs = few_shot(splits()["train"], CONFIG.few_shot)
+
+    def check(arm, shown):
+        for row in answers:
+            if row["prompt_set"] == "test" and row["arm"] == arm:
+                messages = shown(asked[row["prompt_id"]].messages)
+                tokens = greedy(
+                    base.model, base.tokenizer, prompt_tokens(messages, base.tokenizer), CONFIG.max_new_tokens
+                )
+                stopped = tokens[-1] in base.tokenizer.eos_token_ids
+                content = tokens[: len(tokens) - stopped]
+                assert (row["stopped"], row["tokens"]) == (stopped, len(content))
+                assert row["text"] == base.tokenizer.decode(content)
+                assert row["messages_sha256"] == messages_sha256(messages)
+
+    check("B0", list)
+    check("B1", lambda messages: with_examples(messages, pairs))
+    attach(base, adapter)
+    check("X", list)
+
+
+def test_the_arms_differ(generated):
+    answers, likelihoods = generated
+    texts = {arm: [row["text"] for row in answers if row["arm"] == arm][:15] for arm in ("B0", "B1", "X")}
+    assert len({json.dumps(one) for one in texts.values()}) == 3
+    assert len(set(texts["B0"])) > 1
+    assert len({sum(row["total_nats"] for row in likelihoods if row["arm"] == arm) for arm in ("B0", "B1", "X")}) == 3
+
+
+def test_likelihoods_are_of_all_test_replies_under_every_arm(tiny_base, generated):
+    _, likelihoods = generated
+    assert [row["arm"] for row in likelihoods] == ["B0", "B1", "X"] * 12
+    base = load_base(tiny_base)
+    rows = splits()["test"]
+    examples = [encode(row["messages"], base.tokenizer, row["id"]) for row in rows]
+    expected = [one.total_nats for one in score(split_head(base.model), examples)]
+    found = [row["total_nats"] for row in likelihoods if row["arm"] == "B0"]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    for row, example, likelihood in zip(rows, examples, likelihoods[::3], strict=True):
+        assert likelihood["tokens"] == example.supervised
+        assert likelihood["bytes"] == len(row["messages"][-1]["content"].encode())
+
+
+def test_rows_hold_what_the_judge_reads(generated):
+    answers, likelihoods = generated
+    cal = next(row for row in answers if row["prompt_set"] == "cal")
+    source = next(row for row in splits()["cal"] if row["id"] == cal["prompt_id"])
+    assert cal["prompt"] == source["messages"][-2]["content"]
+    assert cal["reply"] == source["messages"][-1]["content"]
+    assert (cal["half"], cal["stock"], cal["conversation_id"]) == ("fit", False, source["conversation_id"])
+    assert answers[0]["prompt"] == protocol()[0].text
+    assert answers[0]["conversation_id"] is None
+    assert all(math.isfinite(row["total_nats"]) for row in likelihoods)
+
+
+def test_the_fixed_prompts_are_asked_as_a_cold_start():
+    asked = stage.ask(splits(), RECIPE, CONFIG).protocol
+    assert [message["role"] for message in asked[0].messages] == ["system", "user"]
+    assert asked[0].messages[0]["content"] == "You are Sam. [trajectory: cold-start]"
+
+
+def test_kept_keys_change_no_token(tiny_base):
+    base = load_base(tiny_base)
+    speaker = Speaker(base)
+    prompts = [prompt_tokens(row["messages"][:-1], base.tokenizer) for row in make_rows(12, seed=5)]
+    prompts += [prompts[-1], prompts[-1][:-1], prompts[0]]
+    for prompt in prompts:
+        kept = speaker.reply(prompt, 16)
+        assert kept == Speaker(base).reply(prompt, 16)
+        stopped = kept.tokens < 16
+        assert kept.stopped == stopped
+
+
+def test_prompts_answered_together_get_the_replies_they_get_alone(tiny_base, tiny_llama):
+    for folder in (tiny_base, tiny_llama):
+        base = load_base(folder)
+        prompts = [prompt_tokens(row["messages"][:-1], base.tokenizer) for row in make_rows(20, seed=6)]
+        together = dict(Speaker(base).replies(prompts, 16))
+        assert [together[place] for place in range(20)] == [Speaker(base).reply(prompt, 16) for prompt in prompts]
+
+
+def test_replies_that_end_early_leave_the_others_alone(tiny_base):
+    base = load_base(tiny_base)
+    prompts = [prompt_tokens(row["messages"][:-1], base.tokenizer) for row in make_rows(16, seed=6)]
+    said = [greedy(base.model, base.tokenizer, prompt, 16) for prompt in prompts]
+    # Tokens that some replies hold, at several places, now end a reply.
+    ends = {tokens[place] for place, tokens in enumerate(said) if place % 3 == 0}
+    base.tokenizer.eos_token_ids = base.tokenizer.eos_token_ids | ends
+    together = dict(Speaker(base).replies(prompts, 16))
+    alone = [Speaker(base).reply(prompt, 16) for prompt in prompts]
+    assert [together[place] for place in range(16)] == alone
+    assert len({reply.tokens for reply in alone}) > 2
+
+
+def test_a_reply_scored_on_kept_keys_is_as_likely_as_anywhere(tiny_base, tiny_llama):
+    for folder in (tiny_base, tiny_llama):
+        base = load_base(folder)
+        examples = [encode(row["messages"], base.tokenizer, row["id"]) for row in make_rows(12, seed=8)]
+        expected = score(split_head(base.model), examples)
+        speaker = Speaker(base)
+        found = [speaker.score(example) for example in [*examples, *examples]]
+        np.testing.assert_allclose(
+            [one.total_nats for one in found], [one.total_nats for one in [*expected, *expected]], rtol=1e-5
+        )
+        assert [one.tokens for one in found[:12]] == [one.tokens for one in expected]
+
+
+def test_what_prompts_share_is_computed_once(monkeypatch, tiny_base):
+    from twin import reply
+
+    computed = []
+    original = reply.generate_step
+    monkeypatch.setattr(
+        reply, "generate_step", lambda rest, *a, **k: computed.append(len(rest)) or original(rest, *a, **k)
+    )
+    base = load_base(tiny_base)
+    speaker = Speaker(base)
+    shared = list(range(5, 45))
+    for tail in ([50], [51, 52], [51, 52]):
+        speaker.reply([*shared, *tail], 4)
+    assert computed == [41, 2, 1]
+
+
+def test_switching_the_adapter_needs_a_fresh_memory(tiny_base, adapter):
+    base = load_base(tiny_base)
+    speaker = Speaker(base)
+    prompt = prompt_tokens(make_rows(1)[0]["messages"][:-1], base.tokenizer)
+    plain = speaker.reply(prompt, 8)
+    switch = attach(base, adapter)
+    speaker.forget()
+    tuned = speaker.reply(prompt, 8)
+    switch.off()
+    speaker.forget()
+    assert speaker.reply(prompt, 8) == plain != tuned
+
+
+def test_a_streamed_reply_is_the_reply(tiny_base):
+    base = load_base(tiny_base)
+    for row in make_rows(6, seed=7):
+        prompt = prompt_tokens(row["messages"][:-1], base.tokenizer)
+        pieces = list(Speaker(base).stream(prompt, 24))
+        assert "".join(pieces) == Speaker(base).reply(prompt, 24).text
+        assert len(pieces) > 1
+
+
+def test_a_prompt_that_is_too_long_is_an_error_not_a_cut(tiny_base):
+    base = load_base(tiny_base)
+    with pytest.raises(ModelError, match=r"prompt of 505 tokens and a reply of 12 exceed the base's context of 512"):
+        Speaker(base).reply([7] * 505, 12)
+    long = replace(CONFIG, few_shot=13)
+    with pytest.raises(ModelError, match=r"exceed the base's context .* Lower .* generate\.few_shot"):
+        stage.Arm("B1", base, Speaker(base), few_shot(splits()["train"], long.few_shot) * 3).likelihoods(
+            questions("test", splits()["test"])
+        )
+
+
+def test_test_prompts_are_spread_over_conversations():
+    rows = make_rows(30)
+    for count in (3, 10, 17):
+        chosen = spread(rows, count)
+        per_conversation = Counter(row["conversation_id"] for row in chosen)
+        assert len(chosen) == count
+        assert len(per_conversation) == min(count, 10)
+        assert max(per_conversation.values()) <= -(-count // 10)
+        assert [row for row in rows if row in chosen] == chosen
+    assert spread(rows, None) == spread(rows, 99) == rows
+
+
+def test_few_shot_pairs_are_plain_usual_and_of_different_conversations():
+    rows = make_rows(60)
+    for row in rows[:9]:
+        row["stock"] = True
+    rows[20]["messages"][-1] = {"role": "assistant", "content": "a rant " * 50}
+    pairs = few_shot(rows, 8)
+    assert [message["role"] for message in pairs] == ["user", "assistant"] * 8
+    source = {(row["messages"][-2]["content"], row["messages"][-1]["content"]): row for row in rows}
+    chosen = [source[one["content"], other["content"]] for one, other in zip(pairs[::2], pairs[1::2], strict=True)]
+    assert len({row["conversation_id"] for row in chosen}) == 8
+    assert not any(row["stock"] or "rant" in row["messages"][-1]["content"] for row in chosen)
+    hashes = [sha256_text(row["id"]) for row in chosen]
+    assert hashes == sorted(hashes)
+    assert few_shot(list(reversed(rows)), 8) == pairs
+
+
+def test_too_few_conversations_for_the_few_shot_pairs_are_an_error():
+    with pytest.raises(DataError, match=r"has 2 conversations with a reply .* generate\.few_shot asks for 3"):
+        few_shot(make_rows(6), 3)
+
+
+def test_few_shot_pairs_stand_between_system_line_and_context():
+    pairs = few_shot(splits()["train"], 2)
+    question = questions("test", splits()["test"])[0]
+    shown = with_examples(question.messages, pairs)
+    assert shown[0] == question.messages[0]
+    assert list(shown[1:5]) == pairs
+    assert shown[5:] == question.messages[1:]
+
+
+INPUTS = {"cmd": "align", "deps": {"models/sft": "0.dir"}, "params": {}}
+
+
+def test_align_passes_the_adapter_through_and_names_the_run(tmp_path, adapter):
+    recipe = json.loads((adapter / "recipe.json").read_text())
+    trained = {"cmd": "train", "deps": {}, "params": {"adapter": 1}}
+    (adapter / "recipe.json").write_text(json.dumps(recipe | {"run": {"inputs": {"train": trained}}}))
+    align(adapter, tmp_path / "adapter", Method.none, INPUTS)
+    for name in ("adapters.safetensors", "adapter_config.json"):
+        assert (tmp_path / "adapter" / name).read_bytes() == (adapter / name).read_bytes()
+    written = json.loads((tmp_path / "adapter/recipe.json").read_text())
+    assert written["version"] == 1
+    assert written["run"]["id"] == run_id({"train": trained, "align": INPUTS})
+
+
+def test_align_says_that_preference_training_is_not_there(tmp_path, adapter):
+    with pytest.raises(ConfigError, match=r"align\.method is dpo; .* not part of this version"):
+        align(adapter, tmp_path / "adapter", Method.dpo, INPUTS)
+
+
+def test_align_without_a_trained_adapter_is_an_error(tmp_path):
+    with pytest.raises(DataError, match=r"sft/adapters\.safetensors is missing\. Bring it back"):
+        align(tmp_path / "sft", tmp_path / "adapter", Method.none, INPUTS)
+    assert not (tmp_path / "adapter").exists()

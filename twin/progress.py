@@ -1,0 +1,44 @@
+"""How far something has come, for a person who waits: one line rewritten on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from typing import TextIO
+
+CLEAR_LINE = "\r\x1b[K"  # ECMA-48: to the first column, erase to the end of the line
+
+
+class Progress:
+    """A line of progress."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stdout
+        self._terminal = self._stream.isatty()
+        self._shown = False
+
+    def show(self, text: str) -> None:
+        """Show what is true now; a terminal forgets it with the next line, elsewhere it is not shown."""
+        if self._terminal:
+            self._stream.write(CLEAR_LINE + text)
+            self._stream.flush()
+            self._shown = True
+
+    def keep(self, text: str) -> None:
+        """Show a line that stays."""
+        self._stream.write((CLEAR_LINE if self._shown else "") + text + "\n")
+        self._stream.flush()
+        self._shown = False
+
+
+class Eta:
+    """Time that is left, from the pace so far."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._started_s = time.perf_counter()
+
+    def left(self, done: int) -> str:
+        """Return the time left after `done` of the total, such as `1:05`."""
+        elapsed_s = time.perf_counter() - self._started_s
+        left_s = round(elapsed_s * (self._total - done) / done)
+        hours, minutes, seconds = left_s // 3600, left_s // 60 % 60, left_s % 60
+        return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -1,0 +1,208 @@
+"""Greedy replies, and how likely given ones are: prompt tokens → text or nats.
+
+The keys and values of what successive prompts share at their beginning are computed once and kept. A reply
+is the same as without them: what is kept belongs to tokens that a causal model has already seen.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import mlx.core as mx
+import numpy as np
+from mlx_lm.generate import generate_step
+from mlx_lm.models.cache import KVCache, can_trim_prompt_cache, make_prompt_cache, trim_prompt_cache
+from mlx_lm.utils import common_prefix_len
+
+from twin.errors import ModelError
+from twin.likelihood import Likelihood, collate, token_nats
+from twin.model import Base, split_head
+from twin.tokens import Example
+
+ROWS = 16  # prompts answered together: a step of a small model costs nearly the same for one and for sixteen
+HELD_TOKENS = 8192  # of the prompts answered together; 7B holds 57 KB of keys and values a token
+PREFILL_TOKENS = 2048  # computed at once, as mlx-lm does
+
+INCOMPLETE = "\ufffd"  # what a tokenizer decodes a character's first bytes to
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A finished reply."""
+
+    text: str
+    tokens: int
+    """Without the stop token."""
+    stopped: bool
+    """Whether it ended by itself; otherwise it ran into the limit."""
+
+
+class Speaker:
+    """A model that answers; call `forget` whenever its weights change."""
+
+    def __init__(self, base: Base) -> None:
+        self._base = base
+        self._split = split_head(base.model)
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop the kept keys and values, as after switching an adapter on or off."""
+        self._cache: list[Any] = make_prompt_cache(self._base.model)
+        self._held: list[int] = []
+
+    def reply(self, prompt: Sequence[int], max_tokens: int) -> Reply:
+        """Answer `prompt` with at most `max_tokens` tokens.
+
+        Raises:
+            ModelError: prompt and reply do not fit into the model's context.
+        """
+        return self._finished(list(self._tokens(prompt, max_tokens)))
+
+    def replies(self, prompts: Sequence[Sequence[int]], max_tokens: int) -> Iterator[tuple[int, Reply]]:
+        """Answer all prompts as `reply` does, several together, yielding each one's place and reply as they end.
+
+        Equal to `reply` but for rounding: two tokens that are equally likely to the last bit may change places.
+
+        Raises:
+            ModelError: as `reply`, before anything is computed.
+        """
+        for prompt in prompts:
+            require_room(self._base, len(prompt), max_tokens)
+        for places in _groups(prompts, max_tokens):
+            said = self._together([prompts[place] for place in places], max_tokens)
+            yield from zip(places, map(self._finished, said), strict=True)
+
+    def stream(self, prompt: Sequence[int], max_tokens: int) -> Iterator[str]:
+        """Answer as `reply` does, yielding the text as it comes, whole characters only."""
+        content: list[int] = []
+        shown = ""
+        for token in self._tokens(prompt, max_tokens):
+            if token not in self._base.tokenizer.eos_token_ids:
+                content.append(token)
+            text = self._decode(content)
+            if not text.endswith(INCOMPLETE) and text.startswith(shown):
+                yield text[len(shown) :]
+                shown = text
+        yield self._decode(content)[len(shown) :]
+
+    def score(self, example: Example) -> Likelihood:
+        """Return how likely the reply in `example` is, as `twin.likelihood.score` does.
+
+        Raises:
+            ModelError: as `reply`.
+        """
+        require_room(self._base, example.prompt_tokens, example.supervised)
+        self._prefill(example.tokens[: example.prompt_tokens])
+        rest = Example(example.id, example.tokens[example.prompt_tokens - 1 :], prompt_tokens=1)
+        nats_P = token_nats(self._split, collate([rest], rest.supervised, rest.supervised), self._cache)
+        total_nats = float(np.array(nats_P, dtype=np.float64).sum())
+        self._held = list(example.tokens[:-1])
+        return Likelihood(total_nats, example.supervised)
+
+    def _finished(self, tokens: list[int]) -> Reply:
+        stopped = tokens[-1] in self._base.tokenizer.eos_token_ids
+        content = tokens[:-1] if stopped else tokens
+        return Reply(self._decode(content), len(content), stopped)
+
+    def _together(self, prompts: Sequence[Sequence[int]], max_tokens: int) -> list[list[int]]:
+        """Return the tokens of each reply, its stop token included."""
+        if not all(type(layer) is KVCache for layer in self._cache):
+            return [list(self._tokens(prompt, max_tokens)) for prompt in prompts]
+        stop = self._base.tokenizer.eos_token_ids
+        cache = [KVCache.merge(rows) for rows in zip(*map(self._prefilled, prompts), strict=True)]
+        said: list[list[int]] = [[] for _ in prompts]
+        going, last_B = list(range(len(prompts))), mx.array([prompt[-1] for prompt in prompts])
+        while going:
+            last_B = mx.argmax(self._base.model(last_B[:, None], cache=cache)[:, -1], axis=-1)
+            tokens = cast(list[int], last_B.tolist())
+            for place, token in zip(going, tokens, strict=True):
+                said[place].append(token)
+            kept = [row for row, token in enumerate(tokens) if token not in stop and len(said[going[row]]) < max_tokens]
+            going = [going[row] for row in kept]
+            if going and len(kept) < len(tokens):
+                for layer in cache:
+                    layer.filter(mx.array(kept))
+                last_B = last_B[mx.array(kept)]
+        return said
+
+    def _prefilled(self, prompt: Sequence[int]) -> list[KVCache]:
+        """Return a cache of its own that holds all of `prompt` but the last token."""
+        self._prefill(prompt)
+        return [_snapshot(layer) for layer in self._cache]
+
+    def _prefill(self, prompt: Sequence[int]) -> None:
+        """Make the kept keys and values those of all of `prompt` but the last token."""
+        rest = list(prompt[self._keep(prompt) : -1])
+        for start in range(0, len(rest), PREFILL_TOKENS):
+            self._base.model(mx.array([rest[start : start + PREFILL_TOKENS]]), cache=self._cache)
+            mx.eval([layer.state for layer in self._cache])
+        self._held = list(prompt[:-1])
+
+    def _decode(self, tokens: list[int]) -> str:
+        # Special tokens stay visible: a reply that holds one is broken, and must look broken.
+        return str(self._base.tokenizer.decode(tokens, skip_special_tokens=False))
+
+    def _tokens(self, prompt: Sequence[int], max_tokens: int) -> Iterator[int]:
+        """Yield the reply's tokens, the stop token last if there is one."""
+        require_room(self._base, len(prompt), max_tokens)
+        rest = mx.array(list(prompt[self._keep(prompt) :]))
+        self._held = list(prompt)
+        steps = generate_step(rest, self._base.model, max_tokens=max_tokens, prompt_cache=self._cache)
+        for number, _ in steps:
+            token = int(number)
+            self._held.append(token)
+            yield token
+            if token in self._base.tokenizer.eos_token_ids:
+                break
+        steps.close()
+
+    def _keep(self, prompt: Sequence[int]) -> int:
+        """Cut the cache back to what it shares with `prompt`, its last token excepted, and return that length."""
+        if not self._held:
+            return 0
+        if not can_trim_prompt_cache(self._cache):
+            self.forget()
+            return 0
+        # A generator that was left early may have computed one token fewer than it yielded: ask the cache.
+        computed = min(int(self._cache[0].offset), len(self._held))
+        shared = int(common_prefix_len(self._held[:computed], prompt[:-1]))
+        trim_prompt_cache(self._cache, int(self._cache[0].offset) - shared)
+        return shared
+
+
+def require_room(base: Base, prompt_tokens: int, reply_tokens: int) -> None:
+    """Check that a prompt and its reply fit into the model's context.
+
+    Raises:
+        ModelError: they do not; nothing is ever cut.
+    """
+    needed = prompt_tokens + reply_tokens
+    if base.context_tokens is not None and needed > base.context_tokens:
+        raise ModelError(
+            f"a prompt of {prompt_tokens} tokens and a reply of {reply_tokens} exceed the base's context of "
+            f"{base.context_tokens} tokens. Lower augment.context_turns, generate.few_shot or generate.max_new_tokens."
+        )
+
+
+def _snapshot(layer: KVCache) -> KVCache:
+    # Slices are arrays of their own; the cache's are overwritten in place by the next prompt.
+    assert layer.keys is not None and layer.values is not None, "a prompt has more than one token"
+    held = KVCache()
+    held.keys, held.values = layer.keys[..., : layer.offset, :], layer.values[..., : layer.offset, :]
+    held.offset = layer.offset
+    return held
+
+
+def _groups(prompts: Sequence[Sequence[int]], max_tokens: int) -> Iterator[list[int]]:
+    """Yield the places of prompts to answer together; those that begin alike follow each other."""
+    group: list[int] = []
+    held = 0
+    for place in sorted(range(len(prompts)), key=lambda place: (list(prompts[place]), place)):
+        needed = len(prompts[place]) + max_tokens
+        if group and (len(group) == ROWS or held + needed > HELD_TOKENS):
+            yield group
+            group, held = [], 0
+        group.append(place)
+        held += needed
+    if group:
+        yield group
