@@ -1,6 +1,6 @@
 """How long nothing takes: a no-op `dvc repro`, a stage's start, `twin --help`. Run after `make demo`.
 
-    python -m bench.latency
+python -m bench.latency
 """
 
 import statistics
