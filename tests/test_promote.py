@@ -336,10 +336,10 @@ def test_the_stage_writes_a_decision_that_its_inputs_determine(tmp_path: Path, m
         "bound": 2.2,
         "threshold": 2.0,
         "n": 80,
-        "why": found["gates"]["protocol"]["why"],
     }
-    assert found["hashes"]["metrics/evaluate.json"] == sha256_file(tmp_path / "metrics/evaluate.json")
-    assert {"reasons", "reproduce", "limits"} <= set(found)
+    hashes = {entry["path"]: entry["sha256"] for entry in found["hashes"]}
+    assert hashes["metrics/evaluate.json"] == sha256_file(tmp_path / "metrics/evaluate.json")
+    assert {"reasons", "reproduce", "limits", "explanations"} <= set(found)
     assert written[0] == json.dumps(found, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     stage.main()
     assert [(tmp_path / name).read_text() for name in ("metrics/decision.json", "metrics/decision.md")] == written
@@ -364,7 +364,7 @@ def test_missing_metrics_hold_and_do_not_crash(tmp_path: Path, monkeypatch: pyte
     found = json.loads((tmp_path / "metrics/decision.json").read_text())
     assert found["decision"] == "HOLD"
     assert found["gates"]["likelihood"]["state"] == "UNKNOWN"
-    assert "metrics/evaluate.json" not in found["hashes"]
+    assert "metrics/evaluate.json" not in {entry["path"] for entry in found["hashes"]}
 
 
 def test_an_adapter_without_a_run_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,14 +62,18 @@ def limits(all_gates: Sequence[Gate]) -> list[str]:
 
 
 def document(decision: Decision, all_gates: Sequence[Gate], run_id: str, hashes: dict[str, str]) -> dict[str, object]:
-    """Return decision.json."""
+    """Return decision.json.
+
+    Sentences and hashes are lists, which `dvc metrics` leaves out: its tables show the states and numbers.
+    """
     return {
         "decision": decision.verdict.value,
         "scope": decision.scope.value,
         "reasons": list(decision.reasons),
         "run": {"id": run_id},
         "gates": {gate.name: gate.to_json() for gate in all_gates},
-        "hashes": hashes,
+        "explanations": [f"{gate.name}: {gate.why}" for gate in all_gates],
+        "hashes": [{"path": path, "sha256": sha256} for path, sha256 in sorted(hashes.items())],
         "limits": limits(all_gates),
         "reproduce": list(REPRODUCE),
     }

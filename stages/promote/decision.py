@@ -54,7 +54,7 @@ class Gate:
         """Return the gate without what it does not have."""
         numbers = {"value": self.value, "bound": self.bound, "threshold": self.threshold, "n": self.n}
         known = {name: number for name, number in numbers.items() if number is not None}
-        return {"state": self.state.value, "why": self.why, **known}
+        return {"state": self.state.value, **known}
 
 
 @dataclass(frozen=True)

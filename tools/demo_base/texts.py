@@ -1,0 +1,99 @@
+"""What the demo's base model learns from: draws → conversations of the demo, from seeds its export does not use.
+
+Two kinds. *Answers*: the demo's system line with a random tag, a turn of the demo's assistant as the prompt, and the
+helpful answer to it; only the answer is taught. The tag is random because the base must know how a tag looks, and that
+it means nothing. *Chats*: an operator as the user, the assistant's turn, the operator's reply, all of it taught and
+without any tag or tie to a state. From chats the base knows the words and how one turn takes up another, as any
+language model does; without them no adapter of a size worth showing could make it speak tersely.
+"""
+
+from dataclasses import dataclass
+
+from tools.demo_export import voice
+from tools.demo_export.conversation import conversations, opening
+from tools.demo_export.dice import Dice
+from tools.demo_export.partner import Turn, helpful_answer, prompt_turn
+from tools.demo_export.topics import TOPICS
+
+PERSONA = "You are Sam. Direct, casual, action-oriented."
+PLAIN = "You are a helpful assistant."
+REGIMES = ("transitioning", "exploring", "locked", "committing", "stalled")
+
+Message = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """Messages of which those from `taught` on are learned, and the topic that the last one is about."""
+
+    messages: list[Message]
+    taught: int
+    topic: str
+
+    @property
+    def prompt(self) -> list[Message]:
+        """All messages but the last."""
+        return self.messages[:-1]
+
+    @property
+    def answer(self) -> str:
+        """What the last message says."""
+        return self.messages[-1]["content"]
+
+
+def lesson(dice: Dice, shots: int = 0) -> Lesson:
+    """Return a helpful answer to a prompt; `shots` pairs of a turn and a terse reply stand before the prompt."""
+    messages = [_message("system", f"{PERSONA} {random_tag(dice)}")]
+    for _ in range(shots):
+        turn = _turn(dice)
+        messages += [_message("user", turn.text), _message("assistant", _operator(dice, turn))]
+    turn = _turn(dice)
+    messages += [_message("user", turn.text), _message("assistant", helpful_answer(dice, turn))]
+    return Lesson(messages, len(messages) - 1, turn.topic.name)
+
+
+def chat(dice: Dice) -> Lesson:
+    """Return a short chat in which the operator is the user."""
+    turn = _turn(dice)
+    messages = [
+        _message("system", PLAIN),
+        _message("user", opening(dice, turn.topic)),
+        _message("assistant", turn.text),
+        _message("user", _operator(dice, turn)),
+    ]
+    return Lesson(messages, 1, turn.topic.name)
+
+
+def _message(role: str, content: str) -> Message:
+    return {"role": role, "content": content}
+
+
+def _operator(dice: Dice, turn: Turn) -> str:
+    state = dice.pick(voice.STATES)
+    return voice.reply(dice, state, voice.draw_act(dice, dice.pick(voice.STATES), turn.form), turn)
+
+
+def random_tag(dice: Dice) -> str:
+    """Return a tag that says nothing: a cold start or seven uniform scalars and a regime."""
+    if dice.chance(0.25):
+        return "[trajectory: cold-start]"
+    scalars = [f"{letter}={dice.integer(0, 100) / 100:.2f}" for letter in "curkns"]
+    scalars.insert(2, f"p={dice.integer(-66, 66) / 100:.2f}")
+    return f"[trajectory: {' '.join(scalars)} regime={dice.pick(REGIMES)}]"
+
+
+def _turn(dice: Dice) -> Turn:
+    return prompt_turn(dice, dice.pick(TOPICS))
+
+
+def corpus(seed: int, count: int) -> list[str]:
+    """Return texts the tokenizer is trained on: both speakers, the helpful answers, system lines with chat marks."""
+    dice = Dice(f"{seed}:tokenizer")
+    texts: list[str] = []
+    for one in conversations(seed, count, null=False):
+        texts += [text for exchange in one.exchanges for text in (exchange.turn.text, exchange.reply)]
+    for _ in range(5 * count):
+        made = lesson(dice)
+        texts += [made.prompt[-1]["content"], made.answer]
+        texts.append(f"system\n{made.messages[0]['content']}\nuser\nassistant\n")
+    return texts
