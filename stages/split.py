@@ -48,7 +48,8 @@ def split(examples: Sequence[Row], config: SplitConfig) -> tuple[Parts, Row]:
         ConfigError: the shares do not sum to 1.
         DataError: a part is empty, or more of train is purged than `purge_share_max`.
     """
-    kept = [row for row in examples if len(reply(row)) <= config.reply_characters_max]
+    answerable = [row for row in examples if _prompt_fits(row, config.prompt_characters_max)]
+    kept = [row for row in answerable if len(reply(row)) <= config.reply_characters_max]
     parts = _parts(kept, config)
     plain = {text: normalise(text) for text in {reply(row) for row in kept}}
     stock = _stock(parts["train"], plain, config.stock_conversations)
@@ -59,13 +60,19 @@ def split(examples: Sequence[Row], config: SplitConfig) -> tuple[Parts, Row]:
     learned = parts["train"]
     parts["train"] = [row for row in learned if plain[reply(row)] not in equal | similar]
     dropped = {
-        "too_long": len(examples) - len(kept),
+        "prompt_too_long": len(examples) - len(answerable),
+        "reply_too_long": len(answerable) - len(kept),
         "equal": sum(plain[reply(row)] in equal for row in learned),
         "similar": sum(plain[reply(row)] in similar for row in learned),
     }
     purge_share = (dropped["equal"] + dropped["similar"]) / len(learned)
     _check_purge(len(parts["train"]), len(learned), purge_share, config)
     return parts, _metrics(parts, plain, config) | {"dropped": dropped, "purge_share": round(purge_share, 6)}
+
+
+def _prompt_fits(row: Row, characters_max: int | None) -> bool:
+    characters = sum(len(message["content"]) for message in row["messages"][:-1])
+    return characters_max is None or characters <= characters_max
 
 
 def reply(row: Row) -> str:

@@ -30,6 +30,7 @@ CONFIG = SplitConfig(
     stock_conversations=3,
     purge_share_max=0.30,
     reply_characters_max=200,
+    prompt_characters_max=None,
 )
 LOOSE = dataclasses.replace(CONFIG, purge_share_max=1.0)
 Row = dict[str, Any]
@@ -132,7 +133,7 @@ def test_copies_of_judging_replies_leave_train_and_are_counted_by_kind() -> None
     assert "Ship The Fix!" not in learned
     assert LONG + " now" not in learned
     assert {"short one", "keep me"} <= set(learned)
-    assert metrics["dropped"] == {"too_long": 0, "equal": 1, "similar": 1}
+    assert metrics["dropped"] == {"prompt_too_long": 0, "reply_too_long": 0, "equal": 1, "similar": 1}
     assert metrics["purge_share"] == round(2 / (len(learned) + 2), 6)
     assert [reply(row) for row in parts["test"]] == [LONG, "short ones"]
 
@@ -174,8 +175,17 @@ def test_a_train_part_that_is_purged_whole_is_refused() -> None:
 def test_replies_that_are_too_long_are_dropped_and_counted() -> None:
     texts = [[f"reply {n}", "x" * 201, f"{n:010}" + "y" * 190] for n in range(20)]
     parts, metrics = split(rows(*texts), LOOSE)
-    assert metrics["dropped"]["too_long"] == 20
+    assert metrics["dropped"]["reply_too_long"] == 20
     assert max(len(reply(row)) for part in parts.values() for row in part) == 200
+
+
+def test_replies_to_prompts_beyond_the_bound_are_dropped_and_counted() -> None:
+    examples = rows(*[[f"reply {n}", f"other {n}"] for n in range(20)])
+    longest = max(sum(len(message["content"]) for message in row["messages"][:-1]) for row in examples)
+    examples[3]["messages"][-2]["content"] += "x" * longest
+    _, metrics = split(examples, dataclasses.replace(LOOSE, prompt_characters_max=longest))
+    assert metrics["dropped"]["prompt_too_long"] == 1
+    assert sum(part["replies"] for part in metrics["parts"].values()) == len(examples) - 1
 
 
 @pytest.mark.parametrize("conversations", [0, 1, 4])

@@ -28,3 +28,5 @@ class SplitConfig:
     """More of train purged than this is an error: the data repeat themselves."""
     reply_characters_max: Annotated[int, Bounds(ge=1)]
     """Longer replies are dropped, so that every model is judged on the same test set."""
+    prompt_characters_max: Annotated[int | None, Bounds(ge=1)]
+    """Replies to longer prompts are dropped, for a base of short context; null keeps all."""
