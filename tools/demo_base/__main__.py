@@ -2,8 +2,8 @@
 
     python -m tools.demo_base --out models/demo
 
-takes most of an hour with the BLAS inside the mlx wheel and about half of it with OpenBLAS, which Debian packages
-as libopenblas0; load it before mlx, on one thread, so that sums keep their order:
+took 21 minutes with OpenBLAS on one thread of a shared two-core machine. Debian packages it as libopenblas0; load it
+before mlx, on one thread, so that sums keep their order (the BLAS inside the mlx wheel works too, slower):
 
     OPENBLAS_NUM_THREADS=1 LD_PRELOAD=libopenblas.so.0 python -m tools.demo_base --out models/demo
 
