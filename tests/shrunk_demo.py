@@ -12,6 +12,8 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
+from twin.identity import locked_inputs, run_id
+
 ROOT = Path(__file__).parents[1]
 SHRINK = {
     "train/demo.yaml": {"updates": 24, "validate_every": 12},
@@ -38,6 +40,8 @@ def main() -> None:
         config = json.loads((clone / "metrics/config.json").read_text())
         assert decision["decision"] == "HOLD", decision["decision"]
         assert config["overrides"] == {}, config
+        lock = (clone / "dvc.lock").read_text()
+        assert decision["run"]["id"] == run_id(locked_inputs(lock)), "the adapter names another run than dvc.lock"
         shell("dvc", "status", "--quiet", cwd=clone)
     print("shrunk demo: every stage ran, HOLD as it must")
 
