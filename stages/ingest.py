@@ -147,7 +147,9 @@ def check_roles(counts: Mapping[str, int], speakers: Mapping[str, Speaker]) -> N
 
 
 def _hint(roles: Iterable[str], speakers: Mapping[str, Speaker], speaker: Speaker) -> str:
-    role = next((role for role in roles if speakers.get(role) is not speaker), next(iter(roles)))
+    # A role without a meaning is the likelier one, then one that is left out; another speaker's comes last.
+    order = (None, Speaker.drop, *(other for other in Speaker if other not in (Speaker.drop, speaker)), speaker)
+    role = min(roles, key=lambda role: order.index(speakers.get(role)))
     return override(role, speaker.value, known=role in speakers)
 
 

@@ -55,7 +55,7 @@ def validated(project: Path, *overrides: str) -> Config:
 
 @pytest.mark.parametrize("choice", GROUPS)
 def test_every_choice_composes_and_validates(project: Path, choice: str) -> None:
-    validated(project, choice, *NEEDED.get(choice, []))
+    assert isinstance(validated(project, choice, *NEEDED.get(choice, [])), Config)
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

@@ -120,7 +120,8 @@ def test_turns_of_one_instant_keep_depth_then_sibling_then_file_order() -> None:
     ("roles", "message"),
     [
         ({"user": "person"}, r"names no partner\. ROWS .*'\+ingest\.roles\.assistant=partner'"),
-        ({"assistant": "partner", "user": "drop"}, r"names no person\. ROWS .* -S ingest\.roles\.assistant=person"),
+        ({"assistant": "partner", "user": "drop"}, r"names no person\. ROWS .* -S ingest\.roles\.user=person"),
+        ({"system": "drop", "user": "person"}, r"names no partner\. ROWS .*'\+ingest\.roles\.assistant=partner'"),
         ({"bob": "person", "assistant": "partner"}, r"does not say what user 1 is\. ROWS .*'\+ingest\.roles\.user="),
         ({"user": "person", "User ": "partner"}, r'names "User " twice'),
     ],
