@@ -43,7 +43,7 @@ def main() -> None:
         lock = (clone / "dvc.lock").read_text()
         assert decision["run"]["id"] == run_id(locked_inputs(lock)), "the adapter names another run than dvc.lock"
         shell("dvc", "status", "--quiet", cwd=clone)
-    print("shrunk demo: every stage ran, HOLD as it must")
+    print("every stage of the shrunk demo ran, and it ends in HOLD\nshrunk-demo: 1 passed, 0 failed")
 
 
 if __name__ == "__main__":

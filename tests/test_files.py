@@ -29,7 +29,7 @@ def test_a_full_disk_on_fsync_keeps_the_old_file_and_says_so(tmp_path: Path, mon
     target = tmp_path / "metrics.json"
     write_text(target, "old")
     monkeypatch.setattr(os, "fsync", full_disk)
-    with pytest.raises(StorageError, match=r"metrics\.json could not be written .*untouched.*Free some space"):
+    with pytest.raises(StorageError, match=r"^\S+metrics\.json could not be written .*untouched.*Free some space"):
         write_text(target, "new")
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]

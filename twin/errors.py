@@ -38,3 +38,7 @@ class ProvenanceError(TwinError, RuntimeError):
 
 class StorageError(TwinError, OSError):
     """The disk refused: full, read-only or not there."""
+
+    def __str__(self) -> str:
+        """Return the message without the error number that OSError puts before it."""
+        return self.strerror or super().__str__()
