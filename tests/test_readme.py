@@ -45,3 +45,10 @@ def test_the_shown_result_is_that_of_the_committed_run() -> None:
     assert f"{gain['value']:+.2f} (95 % bounds {gain['lower']:+.2f} to {gain['upper']:+.2f})" in flat
     assert f"Decision {decision['decision']}" in flat
     assert [reason for reason in decision["reasons"] if reason not in flat] == []
+
+
+def test_the_committed_demo_changes_voice_and_is_held() -> None:
+    metrics = json.loads((ROOT / "metrics/evaluate.json").read_text())
+    assert metrics["likelihood"]["all"]["bits_per_token_gain_over_B0"]["lower"] > 0
+    assert metrics["rubric_test"]["all"]["X_over_B0"]["value"] >= 1.0
+    assert json.loads((ROOT / "metrics/decision.json").read_text())["decision"] == "HOLD"
