@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from twin.errors import DataError
-from twin.files import read_json
 from twin.identity import Inputs, fingerprint, locked_inputs, run_id
 from twin.runlog import facts_path, read_facts
 
@@ -86,8 +85,3 @@ def git(*arguments: str) -> str | None:
     """Return what git prints, or None when it fails or there is no repository."""
     done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
     return done.stdout.rstrip("\n") if done.returncode == 0 else None
-
-
-def read_workspace_json(path: str) -> Any:
-    """Return a JSON file of the working tree."""
-    return read_json(Path(path))

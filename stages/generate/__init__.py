@@ -43,7 +43,6 @@ ADAPTER = Path("models/adapter")
 OUT = Path("data/generate")
 
 Row = dict[str, Any]
-Show = Callable[[Sequence[Message]], tuple[Message, ...]]
 
 
 @dataclass(frozen=True)

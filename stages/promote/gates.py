@@ -219,6 +219,13 @@ def _if_enough(gate: Gate, found: _Interval, config: PromoteConfig) -> Gate:
     return Gate(gate.name, State.unknown, why, False, gate.value, gate.bound, gate.threshold, gate.n)
 
 
+def _superior(name: str, why: str, found: _Interval, least: float, config: PromoteConfig) -> Gate:
+    """PASS where better than nothing for sure and by `least`; rejects where worse than nothing for sure."""
+    state = passed(found.lower > 0 and found.value >= least)
+    gate = Gate(name, state, why, found.upper < 0, found.value, found.lower, least, found.n)
+    return _if_enough(gate, found, config)
+
+
 def likelihood(evaluate: Tree, config: PromoteConfig) -> Gate:
     """The person's held-out replies are likelier under the twin than under the prompted base."""
     gain = _interval(evaluate, "likelihood", "all", "bits_per_token_gain_over_B1")
@@ -228,9 +235,7 @@ def likelihood(evaluate: Tree, config: PromoteConfig) -> Gate:
         f"{gain.value:+.3f} bits per token over the prompted base (bounds {gain.lower:+.3f} to {gain.upper:+.3f}, "
         f"{gain.n} replies of {gain.clusters} conversations); above 0 for sure and {config.bits_min:+.3f} are needed."
     )
-    state = passed(gain.lower > 0 and gain.value >= config.bits_min)
-    gate = Gate("likelihood", state, why, gain.upper < 0, gain.value, gain.lower, config.bits_min, gain.n)
-    return _if_enough(gate, gain, config)
+    return _superior("likelihood", why, gain, config.bits_min, config)
 
 
 def gap(evaluate: Tree, config: PromoteConfig) -> Gate:
@@ -242,9 +247,7 @@ def gap(evaluate: Tree, config: PromoteConfig) -> Gate:
         f"{closed.value:.0%} of the prompted base's distance to the person is closed (bounds {closed.lower:.0%} to "
         f"{closed.upper:.0%}, {closed.n} replies); above 0 for sure and {config.gap_min:.0%} are needed."
     )
-    state = passed(closed.lower > 0 and closed.value >= config.gap_min)
-    gate = Gate("gap", state, why, closed.upper < 0, closed.value, closed.lower, config.gap_min, closed.n)
-    return _if_enough(gate, closed, config)
+    return _superior("gap", why, closed, config.gap_min, config)
 
 
 def champion(config: PromoteConfig) -> Gate:
