@@ -13,14 +13,17 @@ from mlx import nn
 from mlx.utils import tree_flatten
 
 from stages import train as stage
-from stages.train import Settings, loop
+from stages.train import Settings, loop, validation
 from stages.train.checkpointing import checkpoint_blocks
 from stages.train.dropout import Dropouts, KeyedDropout
-from stages.train.loop import Health, Status, Trainer
+from stages.train.health import Health
 from stages.train.order import plan
+from stages.train.outcome import Status
+from stages.train.ranks import Ranks
 from stages.train.report import curves, metrics
 from stages.train.save import prove_reload, write_adapter
 from stages.train.schedule import learning_rate
+from stages.train.trainer import Trainer
 from tests.conftest import make_rows
 from twin.config.adapter import AdapterConfig, Kind
 from twin.config.optimizer import OptimizerConfig
@@ -33,8 +36,8 @@ from twin.tokens import encode
 ADAPTER = AdapterConfig(Kind.lora, ["q_proj", "v_proj", "o_proj", "gate_proj", "down_proj"], None, 4, 2.0, 0.05)
 OPTIMIZER = OptimizerConfig(learning_rate=5e-3, weight_decay=0.01, warmup=0.05, final=0.01, clip=0.3)
 TRAIN = TrainConfig(
-    updates=12, batch=8, accumulate=1, max_tokens=160, checkpointing=False, validate_every=4, validate_examples=8,
-    patience=4, min_delta=0.001, seed=17,
+    updates=12, batch=8, accumulate=1, packing=False, ranks=1, max_tokens=160, checkpointing=False, validate_every=4,
+    validate_examples=8, patience=4, min_delta=0.001, seed=17,
 )  # fmt: skip
 ROWS = {"train": make_rows(40), "valid": make_rows(15, seed=1)}
 
@@ -64,7 +67,7 @@ class Prepared:
             checkpoint_blocks(base.model)
         self.model = base.model
         self.examples = [encode(row["messages"], base.tokenizer, row["id"]) for row in ROWS["train"]]
-        self.trainer = Trainer(self.model, split_head(self.model), self.examples, OPTIMIZER, dropouts)
+        self.trainer = Trainer(self.model, split_head(self.model), self.examples, OPTIMIZER, dropouts, ranks=Ranks())
 
     def plan(self, **changes):
         inputs = [len(example.tokens) - 1 for example in self.examples]
@@ -303,8 +306,10 @@ def test_training_stops_when_validation_stops_improving(monkeypatch, tiny_base):
 
 
 def test_interim_validations_see_a_subset_and_the_best_the_whole_split(monkeypatch, tiny_base):
-    sizes, original = [], loop.score
-    monkeypatch.setattr(loop, "score", lambda split, examples: sizes.append(len(examples)) or original(split, examples))
+    sizes, original = [], validation.score
+    monkeypatch.setattr(
+        validation, "score", lambda split, examples: sizes.append(len(examples)) or original(split, examples)
+    )
     monkeypatch.setattr(loop, "learning_rate", lambda update, updates, config: 5e-3 if update <= 4 else -5e-3)
     stage.train(tiny_base, ROWS, settings())
     # Before the first update, at the candidate best and at the end 8 and the other 7; only the 8 in between.

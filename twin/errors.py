@@ -4,6 +4,7 @@
     ├── ConfigError     (ValueError)    a parameter is unknown, of the wrong type, out of range or missing
     ├── DataError       (ValueError)    an input row, file or split is not usable
     ├── ModelError      (ValueError)    a base model or adapter is not what it should be
+    ├── MemoryPlanError (MemoryError)   training would need, or needed, more memory than there is
     ├── TrainError      (RuntimeError)  training could not finish or its result does not hold
     ├── ProvenanceError (RuntimeError)  inputs changed while a stage ran, or hashes do not agree
     └── StorageError    (OSError)       the disk refused: full, read-only, not there
@@ -26,6 +27,10 @@ class DataError(TwinError, ValueError):
 
 class ModelError(TwinError, ValueError):
     """A base model or an adapter is not what it should be."""
+
+
+class MemoryPlanError(TwinError, MemoryError):
+    """Training would need, or needed, more memory than there is."""
 
 
 class TrainError(TwinError, RuntimeError):

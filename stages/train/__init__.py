@@ -13,8 +13,10 @@ import mlx.core as mx
 
 from stages.train.checkpointing import checkpoint_blocks
 from stages.train.dropout import Dropouts
-from stages.train.loop import Outcome, Status, Step, run
+from stages.train.loop import run
 from stages.train.order import Plan, plan
+from stages.train.outcome import Outcome, Status, Step
+from stages.train.ranks import Ranks
 from stages.train.report import Reporter, curves, metrics
 from stages.train.save import Logits, probe_both, prove_reload, write_adapter
 from stages.train.seeds import Purpose, derived_seed
@@ -100,6 +102,7 @@ def train(folder: Path, rows: Mapping[str, list[Any]], settings: Settings) -> Tr
         dropouts=dropouts,
         config=config,
         optimizer=settings.optimizer,
+        ranks=Ranks(),
         report=report,
     )
     weights = _best(outcome)

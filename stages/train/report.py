@@ -5,8 +5,8 @@ import io
 import math
 from typing import Any
 
-from stages.train.loop import Outcome, Step
 from stages.train.order import Plan
+from stages.train.outcome import Outcome, Step
 from twin.progress import Eta, Progress
 from twin.tokens import Encoded
 

@@ -42,6 +42,11 @@ def _contradictions(config: Config) -> Iterator[str]:
         yield "augment.persona has a line break; the system prompt is one line."
     if not config.adapter.keys:
         yield "adapter.keys is empty; name the layers to adapt, e.g. -S adapter/keys=five."
+    if config.train.accumulate % config.train.ranks:
+        yield (
+            f"train.ranks is {config.train.ranks} and train.accumulate {config.train.accumulate}; the micro-batches of "
+            "an update are shared among the ranks, so accumulate must be a multiple of ranks."
+        )
     if config.align.method is Method.dpo:
         yield "align.method is dpo; this version aligns with `none` only. Run with -S align=none."
     yield from _base_contradictions(config.model)

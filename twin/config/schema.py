@@ -18,6 +18,7 @@ from twin.config.evaluate import EvaluateConfig
 from twin.config.generate import GenerateConfig
 from twin.config.ingest import IngestConfig
 from twin.config.load import mutable
+from twin.config.memory import MemoryConfig
 from twin.config.model import ModelConfig
 from twin.config.optimizer import OptimizerConfig
 from twin.config.promote import PromoteConfig
@@ -38,6 +39,7 @@ class Config:
     adapter: AdapterConfig
     optimizer: OptimizerConfig
     train: TrainConfig
+    memory: MemoryConfig
     align: AlignConfig
     generate: GenerateConfig
     evaluate: EvaluateConfig

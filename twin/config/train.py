@@ -16,6 +16,10 @@ class TrainConfig:
     """Examples in a micro-batch; more is faster and needs memory, and changes no gradient."""
     accumulate: Annotated[int, Bounds(ge=1)]
     """Micro-batches in an update; batch × accumulate examples make one update."""
+    packing: bool
+    """Put the examples of a micro-batch into one row instead of padding each; changes no gradient."""
+    ranks: Annotated[int, Bounds(ge=1)]
+    """Processes that share an update's micro-batches; their sums are added, so the update stays the same."""
     max_tokens: Annotated[int, Bounds(ge=16)]
     """Longest example; longer ones lose their oldest context turns."""
     checkpointing: bool

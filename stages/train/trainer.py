@@ -1,0 +1,90 @@
+"""One optimizer update: micro-batches → exact gradient → changed parameters.
+
+The loss of an update is the sum of the cross-entropies of its supervised tokens divided by their number,
+whatever the micro-batches and ranks: sums of gradients are accumulated and divided once.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import mlx.core as mx
+import mlx.optimizers as optim
+from mlx import nn
+from mlx.utils import tree_map
+
+from stages.train.dropout import Dropouts
+from stages.train.order import MicroBatch
+from stages.train.ranks import Ranks
+from stages.train.seeds import Purpose, derived_seed
+from twin.config.optimizer import OptimizerConfig
+from twin.likelihood import Batch, collate, token_nats
+from twin.model import Split
+from twin.tokens import Example
+
+Gradients = Any
+"""A tree of arrays shaped like the trainable parameters."""
+
+
+class Trainer:
+    """The model's trainable parameters and the optimizer that changes them."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        split: Split,
+        examples: Sequence[Example],
+        config: OptimizerConfig,
+        dropouts: Dropouts,
+        *,
+        ranks: Ranks,
+    ) -> None:
+        self.model = model
+        self.optimizer = optim.AdamW(
+            learning_rate=config.learning_rate, weight_decay=config.weight_decay, bias_correction=True
+        )
+        self._examples = examples
+        self._dropouts = dropouts
+        self._clip = config.clip
+        self._ranks = ranks
+        self._value_and_grad = nn.value_and_grad(model, lambda batch: token_nats(split, batch).sum())
+
+    def update(self, micro_batches: Sequence[MicroBatch], rate: float, seed: int) -> tuple[float, float]:
+        """Change the parameters once and return loss (nats per token) and gradient norm before clipping.
+
+        Nothing changes if either is not finite.
+        """
+        self.model.train()
+        loss, gradients = self.gradients(micro_batches, seed)
+        clipped, norm = optim.clip_grad_norm(gradients, self._clip)
+        mx.eval(clipped, norm)
+        if math.isfinite(loss) and math.isfinite(norm.item()):
+            self.optimizer.learning_rate = rate
+            self.optimizer.update(self.model, clipped)
+            mx.eval(self.model.trainable_parameters(), self.optimizer.state)
+        self.model.eval()
+        return loss, float(norm.item())
+
+    def gradients(self, micro_batches: Sequence[MicroBatch], seed: int) -> tuple[float, Gradients]:
+        """Return the update's loss and its gradient: sums over all supervised tokens, divided by their number.
+
+        `seed` decides what dropout drops.
+        """
+        parameters = self.model.trainable_parameters()
+        total_nats, sums = mx.array(0.0), None
+        for number, micro_batch in self._ranks.share(micro_batches):
+            self._dropouts.draw(derived_seed(seed, Purpose.dropout, number))
+            nats, gradient = self._value_and_grad(self._collated(micro_batch))
+            total_nats = total_nats + nats
+            sums = gradient if sums is None else tree_map(mx.add, sums, gradient)
+            mx.eval(total_nats, sums)
+        # Differentiation leaves its own copies in the model.
+        self.model.update(parameters)
+        sums = tree_map(mx.zeros_like, parameters) if sums is None else sums
+        total_nats, sums = self._ranks.total((total_nats, sums))
+        tokens = sum(self._examples[row].supervised for batch in micro_batches for row in batch.rows)
+        return float(total_nats.item()) / tokens, tree_map(lambda total: total / tokens, sums)
+
+    def _collated(self, micro_batch: MicroBatch) -> Batch:
+        rows = [self._examples[row] for row in micro_batch.rows]
+        return collate(rows, micro_batch.length, micro_batch.positions)
