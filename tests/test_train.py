@@ -55,7 +55,7 @@ def flat(tree):
 class Prepared:
     """A model with trainable layers that already do something, and examples."""
 
-    def __init__(self, folder, *, kind=Kind.lora, dropout=0.0, checkpointing=False):
+    def __init__(self, folder, *, kind=Kind.lora, dropout=0.0, checkpointing=False, packing=False):
         base = load_base(folder)
         adapt(base.model, replace(ADAPTER, kind=kind, dropout=dropout), seed=1)
         for number, (name, array) in enumerate(sorted(trainable(base.model).items())):
@@ -67,7 +67,9 @@ class Prepared:
             checkpoint_blocks(base.model)
         self.model = base.model
         self.examples = [encode(row["messages"], base.tokenizer, row["id"]) for row in ROWS["train"]]
-        self.trainer = Trainer(self.model, split_head(self.model), self.examples, OPTIMIZER, dropouts, ranks=Ranks())
+        self.trainer = Trainer(
+            self.model, split_head(self.model), self.examples, OPTIMIZER, dropouts, packing=packing, ranks=Ranks()
+        )
 
     def plan(self, **changes):
         inputs = [len(example.tokens) - 1 for example in self.examples]

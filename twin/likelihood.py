@@ -11,8 +11,8 @@ from typing import Any
 
 import mlx.core as mx
 import numpy as np
-from mlx import nn
 
+from twin.head import head_nats, learnable_head_nats
 from twin.model import Split
 from twin.tokens import Example
 
@@ -57,16 +57,17 @@ def collate(examples: Sequence[Example], length: int, positions: int) -> Batch:
     return Batch(mx.array(inputs), mx.array(places), mx.array(targets), mx.array(weights))
 
 
-def token_nats(model: Split, batch: Batch, cache: Any = None) -> mx.array:
+def token_nats(model: Split, batch: Batch, cache: Any = None, *, learn: bool = False) -> mx.array:
     """Return the negative log-likelihood of each target in nats, (P,) float32, 0 where padded.
 
     Args:
-        cache: keys and values of what stands before the inputs.
+        cache: keys and values of what stands before the inputs, or their stand-in.
+        learn: make the result differentiable; the value is the same.
     """
     states_B_L_D = model.body(batch.inputs_B_L) if cache is None else model.body(batch.inputs_B_L, cache=cache)
     states_P_D = states_B_L_D.reshape(-1, states_B_L_D.shape[-1])[batch.positions_P]
-    logits_P_V = model.head(states_P_D).astype(mx.float32)
-    return nn.losses.cross_entropy(logits_P_V, batch.targets_P) * batch.weights_P
+    nats = learnable_head_nats if learn else head_nats
+    return nats(model.head, states_P_D, batch.targets_P) * batch.weights_P
 
 
 def score(model: Split, examples: Sequence[Example]) -> list[Likelihood]:

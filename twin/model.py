@@ -18,6 +18,7 @@ from mlx_lm.tuner.utils import linear_to_lora_layers, load_adapters
 
 from twin.config.adapter import AdapterConfig, Kind
 from twin.errors import ConfigError, ModelError
+from twin.layers import make_lean
 
 LINEAR = (nn.Linear, nn.QuantizedLinear, SwitchLinear, QuantizedSwitchLinear)
 
@@ -50,6 +51,7 @@ def load_base(folder: Path, adapter: Path | None = None) -> Base:
         raise ModelError(f"{what}: mlx-lm cannot load it: {error}. Check that the files belong together.") from error
     model, tokenizer, config = loaded
     model.eval()
+    make_lean(model)
     return Base(model, tokenizer, config.get("max_position_embeddings"))
 
 
@@ -72,7 +74,9 @@ def adapt(model: nn.Module, config: AdapterConfig, seed: int) -> dict[str, Any]:
     mx.random.seed(seed)
     linear_to_lora_layers(model, layers, parameters, use_dora=config.kind is Kind.dora)
     model.eval()  # the new layers come in training mode
-    mx.eval(model.parameters())
+    for layer in _adapter_layers(model).values():
+        mx.eval(layer.parameters())  # one by one: mlx-lm takes DoRA's magnitudes from a whole dequantised W each
+    make_lean(model)
     return {
         "fine_tune_type": config.kind.value,
         "num_layers": layers,
@@ -101,12 +105,16 @@ def _keys(model: nn.Module, config: AdapterConfig, layers: int) -> list[str]:
     return sorted(set().union(*matches.values()))
 
 
+def _adapter_layers(model: nn.Module) -> dict[str, nn.Module]:
+    return {path: module for path, module in model.named_modules() if "lora_a" in module}
+
+
 class Adapter:
     """The adapter layers on a model, which can be switched off and on exactly."""
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
-        self._layers = [(path, module) for path, module in model.named_modules() if "lora_a" in module]
+        self._layers = list(_adapter_layers(model).items())
 
     def off(self) -> None:
         """Put the base's own layers in place: the model is the base, bit for bit."""
@@ -133,6 +141,7 @@ def attach(base: Base, folder: Path) -> Adapter:
             f"{folder}: the adapter does not go onto the base: {error}. Train it again on this base."
         ) from error
     base.model.eval()
+    make_lean(base.model)
     return Adapter(base.model)
 
 

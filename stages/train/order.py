@@ -27,7 +27,10 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """Example numbers that go through the model together, padded to `length` inputs and `positions` targets."""
+    """Example numbers that go through the model together, padded to `length` inputs and `positions` targets.
+
+    Packed ones share one row of that length.
+    """
 
     rows: tuple[int, ...]
     length: int
@@ -51,22 +54,23 @@ def plan(inputs: Sequence[int], supervised: Sequence[int], config: TrainConfig) 
     inputs_N, supervised_N = np.array(inputs, dtype=np.int64), np.array(supervised, dtype=np.int64)
     chosen = list(islice(_updates(inputs_N, batch * config.accumulate, seed), config.updates))
     cut = [[rows[start : start + batch] for start in range(0, len(rows), batch)] for rows in chosen]
-    longest_M = np.array([inputs_N[rows].max() for rows in chain(*cut)])
+    row_M = np.array([inputs_N[rows].sum() if config.packing else inputs_N[rows].max() for rows in chain(*cut)])
     targets_M = np.array([supervised_N[rows].sum() for rows in chain(*cut)])
     # A smaller number of rows is a shape of its own: at one length it stays one shape, whatever the epochs leave over.
-    odd_M = np.array([len(rows) < batch for rows in chain(*cut)])
-    lengths_M = np.where(odd_M, longest_M[odd_M].max(initial=0), _round_up(longest_M, levels(longest_M, LENGTH_LEVELS)))
+    odd_M = np.array([len(rows) < batch and not config.packing for rows in chain(*cut)])
+    lengths_M = np.where(odd_M, row_M[odd_M].max(initial=0), _round_up(row_M, levels(row_M, LENGTH_LEVELS)))
     positions_M = _round_up(targets_M, levels(targets_M, POSITION_LEVELS))
     sizes = zip(lengths_M.tolist(), positions_M.tolist(), strict=True)
     made = tuple(tuple(MicroBatch(tuple(rows.tolist()), *next(sizes)) for rows in update) for update in cut)
-    return Plan(made, *_layout(made, inputs_N))
+    return Plan(made, *_layout(made, inputs_N, config.packing))
 
 
-def _layout(updates: Sequence[Sequence[MicroBatch]], inputs_N: Ints) -> tuple[float, int]:
+def _layout(updates: Sequence[Sequence[MicroBatch]], inputs_N: Ints, packing: bool) -> tuple[float, int]:
     batches = list(chain(*updates))
-    computed = sum(len(batch.rows) * batch.length for batch in batches)
+    shapes = [(1 if packing else len(batch.rows), batch.length) for batch in batches]
+    computed = sum(rows * length for rows, length in shapes)
     real = sum(int(inputs_N[list(batch.rows)].sum()) for batch in batches)
-    bodies = {(len(batch.rows), batch.length) for batch in batches}
+    bodies = set(shapes)
     return 1 - real / computed, len(bodies) + len({batch.positions for batch in batches})
 
 

@@ -13,8 +13,10 @@ import mlx.optimizers as optim
 from mlx import nn
 from mlx.utils import tree_map
 
+from stages.train.attention import blocked_attention
 from stages.train.dropout import Dropouts
 from stages.train.order import MicroBatch
+from stages.train.packing import pack, require_packable
 from stages.train.ranks import Ranks
 from stages.train.seeds import Purpose, derived_seed
 from twin.config.optimizer import OptimizerConfig
@@ -37,6 +39,7 @@ class Trainer:
         config: OptimizerConfig,
         dropouts: Dropouts,
         *,
+        packing: bool,
         ranks: Ranks,
     ) -> None:
         self.model = model
@@ -47,7 +50,13 @@ class Trainer:
         self._dropouts = dropouts
         self._clip = config.clip
         self._ranks = ranks
-        self._value_and_grad = nn.value_and_grad(model, lambda batch: token_nats(split, batch).sum())
+        self.split = split
+        self._packing = packing
+        if packing:
+            require_packable(split, len(model.layers), examples)
+        self._value_and_grad = nn.value_and_grad(
+            model, lambda batch, cache: token_nats(split, batch, cache, learn=True).sum()
+        )
 
     def update(self, micro_batches: Sequence[MicroBatch], rate: float, seed: int) -> tuple[float, float]:
         """Change the parameters once and return loss (nats per token) and gradient norm before clipping.
@@ -74,7 +83,8 @@ class Trainer:
         total_nats, sums = mx.array(0.0), None
         for number, micro_batch in self._ranks.share(micro_batches):
             self._dropouts.draw(derived_seed(seed, Purpose.dropout, number))
-            nats, gradient = self._value_and_grad(self._collated(micro_batch))
+            with blocked_attention(self.model):
+                nats, gradient = self._value_and_grad(*self._collated(micro_batch))
             total_nats = total_nats + nats
             sums = gradient if sums is None else tree_map(mx.add, sums, gradient)
             mx.eval(total_nats, sums)
@@ -85,6 +95,9 @@ class Trainer:
         tokens = sum(self._examples[row].supervised for batch in micro_batches for row in batch.rows)
         return float(total_nats.item()) / tokens, tree_map(lambda total: total / tokens, sums)
 
-    def _collated(self, micro_batch: MicroBatch) -> Batch:
+    def _collated(self, micro_batch: MicroBatch) -> tuple[Batch, Any]:
         rows = [self._examples[row] for row in micro_batch.rows]
-        return collate(rows, micro_batch.length, micro_batch.positions)
+        if not self._packing:
+            return collate(rows, micro_batch.length, micro_batch.positions), None
+        batch, row = pack(rows, micro_batch.length, micro_batch.positions)
+        return batch, [row] * len(self.model.layers)
