@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from stages.train.save import write_adapter
+from tests.conftest import make_base
 from twin.config.adapter import AdapterConfig, Kind
 from twin.errors import ConfigError, ModelError
 from twin.model import Adapter, adapt, attach, load_base, trainable
@@ -46,6 +47,13 @@ def test_keys_that_name_nothing_are_an_error_that_lists_the_layers(tiny_base, ke
 def test_more_layers_than_the_base_has_are_an_error(tiny_base):
     with pytest.raises(ConfigError, match=r"adapter\.layers is 3; the base has 2 blocks"):
         adapt(load_base(tiny_base).model, config(layers=3), seed=1)
+
+
+def test_dora_on_bits_that_do_not_divide_a_word_is_an_error_and_lora_is_not(tmp_path):
+    folder = make_base(tmp_path / "base", bits=6)
+    with pytest.raises(ConfigError, match=r"adapter\.kind is dora and the base has layers of 6 bits.*adapter=lora_r32"):
+        adapt(load_base(folder).model, config(Kind.dora), seed=1)
+    adapt(load_base(folder).model, config(), seed=1)
 
 
 def test_layers_are_counted_from_the_last(tiny_base):

@@ -2,10 +2,12 @@
 
 The prompt is rendered and tokenised by itself, as it is when the model answers; the reply's tokens follow.
 Nothing else is ever supervised: no context, no padding, not the newline a template adds behind the stop token.
+A base whose template knows no system role is shown the system line at the head of the first user turn.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from jinja2.exceptions import TemplateError
@@ -13,6 +15,15 @@ from jinja2.exceptions import TemplateError
 from twin.errors import DataError, ModelError
 
 Message = Mapping[str, str]
+
+# Some templates write today's date into the system line: what was learned today would be asked tomorrow under another
+# prompt. transformers takes no function from outside, so one in Jinja hides its own; the day is Llama 3's default.
+DAY = datetime(2024, 7, 26, tzinfo=UTC)
+FIXED_DAY = (
+    "{% macro strftime_now(format) %}{{ format"
+    + "".join(f" | replace('%{letter}', '{DAY.strftime('%' + letter)}')" for letter in "AaBbdeHIjMmpSyY")
+    + " }}{% endmacro +%}"
+)
 
 
 @dataclass(frozen=True)
@@ -43,22 +54,28 @@ class Encoded:
         return sum(example.dropped_turns for example in self.examples)
 
 
-def prompt_tokens(messages: Sequence[Message], tokenizer: Any) -> list[int]:
-    """Return the tokens a model is given before it answers `messages`.
+def prompt_text(messages: Sequence[Message], tokenizer: Any) -> str:
+    """Return the text a model is given before it answers `messages`.
 
     Raises:
-        ModelError: the chat template refuses the messages.
+        ModelError: the chat template refuses the messages, or leaves the system line out wherever it stands.
     """
-    return list(tokenizer.encode(_render(messages, tokenizer, reply_follows=True), add_special_tokens=False))
+    return _render(messages, tokenizer, reply_follows=True)
+
+
+def prompt_tokens(messages: Sequence[Message], tokenizer: Any) -> list[int]:
+    """Return the tokens of `prompt_text`."""
+    return _tokens(prompt_text(messages, tokenizer), tokenizer)
 
 
 def encode(messages: Sequence[Message], tokenizer: Any, name: str) -> Example:
     """Tokenise `messages`, whose last is the reply, whole.
 
     Raises:
-        ModelError: the chat template changes the prompt once the reply is there, or does not end the reply.
+        ModelError: the chat template changes the prompt once the reply is there, changes the reply, adds words to it,
+            or does not end it.
     """
-    prompt = _render(messages[:-1], tokenizer, reply_follows=True)
+    prompt = prompt_text(messages[:-1], tokenizer)
     full = _render(messages, tokenizer, reply_follows=False)
     if not full.startswith(prompt):
         raise ModelError(
@@ -66,16 +83,35 @@ def encode(messages: Sequence[Message], tokenizer: Any, name: str) -> Example:
             "tokens cannot be told apart. Use a base whose template keeps the prompt as it is. "
             f"Template: {_template(tokenizer)}"
         )
-    before = list(tokenizer.encode(prompt, add_special_tokens=False))
-    after = list(tokenizer.encode(full[len(prompt) :], add_special_tokens=False))
-    ends = [place for place, token in enumerate(after) if token in tokenizer.eos_token_ids]
+    before = _tokens(prompt, tokenizer)
+    reply = _reply_tokens(full[len(prompt) :], messages[-1]["content"].strip(), tokenizer, name)
+    return Example(name, tuple(before + reply), len(before))
+
+
+def _reply_tokens(rendered: str, content: str, tokenizer: Any, name: str) -> list[int]:
+    """Return the tokens of `rendered`, which starts with the reply, up to the stop token behind its content."""
+    stop_tokens = tokenizer.eos_token_ids
+    tokens = _tokens(rendered, tokenizer)
+    ends = [place for place, token in enumerate(tokens) if token in stop_tokens]
+    start = rendered.find(content)
+    past = start + len(content)
+    if len(ends) > 1:  # the person may have typed what is a stop token to this base
+        ends = ends[sum(token in stop_tokens for token in _tokens(rendered[:past], tokenizer)) :]
     if not ends:
         raise ModelError(
-            f"example {name}: the chat template ends the reply with none of the stop tokens "
-            f"{sorted(tokenizer.eos_token_ids)}, so stopping could never be learned. "
-            f"Correct eos_token_id in the base's config.json. Template: {_template(tokenizer)}"
+            f"example {name}: the chat template ends the reply with none of the stop tokens {sorted(stop_tokens)}, so "
+            "stopping could never be learned. Correct eos_token_id in the base's generation_config.json or "
+            f"config.json. Template: {_template(tokenizer)}"
         )
-    return Example(name, tuple(before + after[: ends[-1] + 1]), len(before))
+    stop = tokenizer.decode([tokens[ends[0]]], skip_special_tokens=False)
+    added = (rendered[:start] + rendered[past:].partition(stop)[0]).strip()
+    if start < 0 or added:
+        what = f"puts {added[:60]!r} around" if start >= 0 else "changes"
+        raise ModelError(
+            f"example {name}: the chat template {what} the reply, and the model would learn to say that. "
+            f"Use a base whose template shows a reply as it is. Template: {_template(tokenizer)}"
+        )
+    return tokens[: ends[0] + 1]
 
 
 def fit(messages: Sequence[Message], tokenizer: Any, name: str, max_tokens: int) -> Example | None:
@@ -113,15 +149,57 @@ def encode_split(rows: Iterable[Mapping[str, Any]], tokenizer: Any, max_tokens: 
 
 
 def _render(messages: Sequence[Message], tokenizer: Any, *, reply_follows: bool) -> str:
-    try:
-        text = tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=reply_follows)
-    except TemplateError as error:
-        roles = ", ".join(message["role"] for message in messages)
-        raise ModelError(
-            f"the base's chat template refuses a conversation of {roles}: {error}. "
-            "Use a base whose template takes a system line followed by turns."
-        ) from error
-    return str(text)
+    problems = []
+    for shown in (list(messages), *_folded(messages)):
+        try:
+            text = _apply(shown, tokenizer, reply_follows)
+        except TemplateError as error:
+            problems.append(str(error))
+            continue
+        if _shows_system_line(text, messages):
+            return text
+        problems.append("it leaves the system line out")
+    roles = ", ".join(message["role"] for message in messages)
+    raise ModelError(
+        f"the base's chat template refuses a conversation of {roles}: {'; '.join(dict.fromkeys(problems))}. "
+        f"Use a base whose template takes a system line followed by turns. Template: {_template(tokenizer)}"
+    )
+
+
+def _apply(messages: list[Message], tokenizer: Any, reply_follows: bool) -> str:
+    # A base that can think aloud is told not to: its template would put an empty thought before every reply.
+    options: dict[str, Any] = {"enable_thinking": False}
+    template = tokenizer.chat_template
+    if isinstance(template, str) and "strftime_now" in template:
+        options["chat_template"] = FIXED_DAY + template
+    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=reply_follows, **options))
+
+
+def _folded(messages: Sequence[Message]) -> list[list[Message]]:
+    """Return `messages` with the system line in front of the first user turn, as a turn of its own if it must be.
+
+    None where there is no system line, or no user turn.
+    """
+    roles = [message["role"] for message in messages]
+    if "user" not in roles or roles[0] != "system":
+        return []
+    line, rest = messages[0]["content"], list(messages[1:])
+    if roles[1] == "user":
+        line, rest = f"{line}\n\n{rest[0]['content']}", rest[1:]
+    return [[{"role": "user", "content": line}, *rest]]
+
+
+def _shows_system_line(text: str, messages: Sequence[Message]) -> bool:
+    if messages[0]["role"] != "system":
+        return True
+    line = messages[0]["content"].strip()
+    quoted = sum(message["content"].count(line) for message in messages[1:]) if line else -1
+    return text.count(line) > quoted
+
+
+def _tokens(text: str, tokenizer: Any) -> list[int]:
+    # The template writes what a text begins with; the tokenizer would write it again.
+    return list(tokenizer.encode(text, add_special_tokens=False))
 
 
 def _template(tokenizer: Any) -> str:

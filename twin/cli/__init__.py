@@ -30,10 +30,11 @@ app = _App(
 def _register() -> None:
     from twin.cli.bring import bring
     from twin.cli.chat import chat
+    from twin.cli.export import export
     from twin.cli.note import note
     from twin.cli.summary import summary
 
-    for command in (bring, chat, note, summary):
+    for command in (bring, chat, export, note, summary):
         app.command()(command)
 
 

@@ -126,9 +126,9 @@ class Chat:
     def _prompt(self) -> str:
         if self.shown is None:
             return "Nothing has been answered yet."
-        return str(
-            self.model.tokenizer.apply_chat_template(self.shown.messages, tokenize=False, add_generation_prompt=True)
-        )
+        from twin.tokens import prompt_text
+
+        return prompt_text(self.shown.messages, self.model.tokenizer)
 
     def _turn(self, role: "Role", text: str) -> "Turn":
         from twin.conversation import Turn
