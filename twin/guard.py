@@ -71,8 +71,9 @@ def main() -> None:
     except OSError as error:
         print(f"{StorageError.__name__}: {error.filename or sys.argv[1]}: {error.strerror or error}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print(f"{sys.argv[1]}: interrupted; `dvc repro` starts this stage again.", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        move = str(interrupt) or "`dvc repro` starts this stage again."
+        print(f"{sys.argv[1]}: interrupted; {move}", file=sys.stderr)
         os._exit(130)
 
 

@@ -32,13 +32,23 @@ class Progress:
 class Eta:
     """Time that is left, from the pace so far."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, done: int = 0) -> None:
+        """Start the clock; `done` of the total were done before, at a pace that is not known."""
         self._total = total
+        self._before = done
         self._started_s = time.perf_counter()
 
     def left(self, done: int) -> str:
         """Return the time left after `done` of the total, such as `1:05`."""
         elapsed_s = time.perf_counter() - self._started_s
-        left_s = round(elapsed_s * (self._total - done) / done)
+        left_s = round(elapsed_s * (self._total - done) / (done - self._before))
         hours, minutes, seconds = left_s // 3600, left_s // 60 % 60, left_s % 60
         return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def size_text(size_bytes: int) -> str:
+    """Return a size such as `1.25 GiB`, `38 MiB` or `0.4 MiB`."""
+    mebibytes = size_bytes / 2**20
+    if mebibytes >= 1024:
+        return f"{mebibytes / 1024:.2f} GiB"
+    return f"{mebibytes:.0f} MiB" if mebibytes >= 10 else f"{mebibytes:.1f} MiB"

@@ -5,18 +5,21 @@ The loop is ours; models, tokenizer, LoRA and DoRA layers, loading and file form
 
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
 
+from stages.train.checkpoint import Checkpoint, State, leftovers, open_checkpoint, packed, unpacked
 from stages.train.checkpointing import checkpoint_blocks
 from stages.train.dropout import Dropouts
+from stages.train.launch import is_parent, start
 from stages.train.loop import run
 from stages.train.order import Plan, plan
 from stages.train.outcome import Outcome, Status, Step
-from stages.train.ranks import Ranks
+from stages.train.ranks import ALONE, Ranks, join
 from stages.train.report import Reporter, curves, metrics
 from stages.train.save import Logits, probe_both, prove_reload, write_adapter
 from stages.train.seeds import Purpose, derived_seed
@@ -63,6 +66,8 @@ class Trained:
     adapter_config: dict[str, Any]
     adapted_logits: list[Logits]
     base_logits: list[Logits]
+    resumed: int
+    """Updates that an earlier process had done."""
 
     @property
     def parameters(self) -> int:
@@ -70,11 +75,20 @@ class Trained:
         return sum(array.size for array in self.weights.values())
 
 
-def train(folder: Path, rows: Mapping[str, list[Any]], settings: Settings) -> Trained:
+def train(
+    folder: Path,
+    rows: Mapping[str, list[Any]],
+    settings: Settings,
+    checkpoint: Checkpoint | None = None,
+    ranks: Ranks = ALONE,
+) -> Trained:
     """Train an adapter on the base in `folder` from the rows of `train` and `valid`.
+
+    With a checkpoint the run goes on from it, and keeps its state there; only rank 0 has one.
 
     Raises:
         TrainError: the run diverged before it had learned anything.
+        StorageError: the state could not be kept.
     """
     config = settings.train
     base = load_base(folder)
@@ -88,9 +102,13 @@ def train(folder: Path, rows: Mapping[str, list[Any]], settings: Settings) -> Tr
     examples, valid = encoded["train"].examples, encoded["valid"].examples
     inputs, supervised = zip(*((len(example.tokens) - 1, example.supervised) for example in examples), strict=True)
     laid_out = plan(inputs, supervised, config)
-    reporter = Reporter(config.updates)
+    resumed = _resumed(checkpoint, config.updates, ranks)
+    done = 0 if resumed is None else resumed.update
+    reporter = Reporter(config.updates, done)
 
     def report(step: Step, outcome: Outcome, wall_s: float) -> None:
+        if ranks.rank:
+            return
         rows = [row for batch in laid_out.updates[step.update - 1] for row in batch.rows]
         reporter(step, outcome, sum(examples[row].supervised for row in rows) / wall_s)
 
@@ -102,13 +120,23 @@ def train(folder: Path, rows: Mapping[str, list[Any]], settings: Settings) -> Tr
         dropouts=dropouts,
         config=config,
         optimizer=settings.optimizer,
-        ranks=Ranks(),
+        ranks=ranks,
         report=report,
+        checkpoint=checkpoint,
+        resumed=resumed,
     )
     weights = _best(outcome)
     base.model.load_weights(list(weights.items()), strict=False)
     adapted_logits, base_logits = probe_both(base.model, valid)
-    return Trained(outcome, weights, encoded, laid_out, adapter_config, adapted_logits, base_logits)
+    return Trained(outcome, weights, encoded, laid_out, adapter_config, adapted_logits, base_logits, done)
+
+
+def _resumed(checkpoint: Checkpoint | None, updates: int, ranks: Ranks) -> State | None:
+    state = None if checkpoint is None else checkpoint.load(updates)
+    if ranks.size == 1:
+        return state
+    text, arrays = ranks.broadcast(*(("", {}) if state is None else packed(state)))
+    return unpacked(text, arrays) if text else None
 
 
 def _best(outcome: Outcome) -> dict[str, mx.array]:
@@ -159,31 +187,50 @@ def _adapter(config: AdapterConfig, trained: Trained) -> dict[str, Any]:
 
 def main() -> None:
     """Train, prove and save the adapter."""
+    inputs = stage_inputs("train")  # first: an edit while they are read must not file its checkpoint under the new ones
     settings = Settings(load(AdapterConfig), load(OptimizerConfig), load(TrainConfig))
-    inputs = stage_inputs("train")
+    if is_parent(settings.train.ranks):
+        start(settings.train.ranks, CURVES)
+        return
+    ranks = join(settings.train.ranks)
+    ranks.agree({"the command": inputs["cmd"], **inputs["deps"], **inputs["params"]})
     identity, prompt = read_json(BASE), read_json(PROMPT)
     folder = resolve(identity, load(ModelConfig).folder)
     rows = {name: read_jsonl(path) for name, path in SPLITS.items()}
-    started_s = time.perf_counter()
-    trained = train(folder, rows, settings)
-    training_s = time.perf_counter() - started_s
-    mx.clear_cache()
+    with open_checkpoint(inputs) if ranks.rank == 0 else nullcontext() as checkpoint:
+        started_s = time.perf_counter()
+        trained = train(folder, rows, settings, checkpoint, ranks)
+        training_s = time.perf_counter() - started_s
+        mx.clear_cache()
+        if ranks.rank == 0:
+            _write(trained, folder, settings, recipe(identity, prompt, trained, settings, inputs))
+        if checkpoint is not None:
+            checkpoint.remove()
+    if ranks.rank == 0:
+        record("train", _facts(trained, training_s))
+        if left := leftovers():
+            print(left)
+    ranks.wait()
 
+
+def _write(trained: Trained, folder: Path, settings: Settings, described: dict[str, Any]) -> None:
     def prove(part: Path) -> None:
         probes = trained.encoded["valid"].examples
         prove_reload(part, folder, probes, trained.adapted_logits, trained.base_logits)
 
-    described = recipe(identity, prompt, trained, settings, inputs)
     write_adapter(OUT, trained.weights, trained.adapter_config, described, prove)
-    adapter = _adapter(settings.adapter, trained)
-    numbers = metrics(trained.outcome, trained.encoded, trained.plan, adapter)
-    write_json(METRICS, numbers)
+    write_json(METRICS, metrics(trained.outcome, trained.encoded, trained.plan, _adapter(settings.adapter, trained)))
     write_text(CURVES, curves(trained.outcome))
-    record(
-        "train",
-        {
-            "training_s": round(training_s, 3),
-            "supervised_tokens_per_s": round(numbers["supervised_tokens"]["seen"] / training_s, 1),
-            "peak_array_bytes": mx.get_peak_memory(),
-        },
-    )
+
+
+def _facts(trained: Trained, training_s: float) -> dict[str, object]:
+    """Return what this process did; the updates of an earlier one took other seconds."""
+    examples = trained.encoded["train"].examples
+    updates = trained.plan.updates[trained.resumed : len(trained.outcome.steps)]
+    tokens = sum(examples[row].supervised for update in updates for batch in update for row in batch.rows)
+    return {
+        "resumed_after_update": trained.resumed,
+        "training_s": round(training_s, 3),
+        "supervised_tokens_per_s": round(tokens / training_s, 1),
+        "peak_array_bytes": mx.get_peak_memory(),
+    }

@@ -5,9 +5,11 @@ import io
 import math
 from typing import Any
 
+import mlx.core as mx
+
 from stages.train.order import Plan
 from stages.train.outcome import Outcome, Step
-from twin.progress import Eta, Progress
+from twin.progress import Eta, Progress, size_text
 from twin.tokens import Encoded
 
 COLUMNS = ("update", "epoch", "loss", "valid_loss", "learning_rate", "gradient_norm")
@@ -16,9 +18,9 @@ COLUMNS = ("update", "epoch", "loss", "valid_loss", "learning_rate", "gradient_n
 class Reporter:
     """Prints one line a report interval: every update on a terminal, every validation elsewhere."""
 
-    def __init__(self, updates: int) -> None:
+    def __init__(self, updates: int, done: int = 0) -> None:
         self._updates = updates
-        self._eta = Eta(updates)
+        self._eta = Eta(updates, done)
         self._progress = Progress()
 
     def __call__(self, step: Step, outcome: Outcome, tokens_per_s: float) -> None:
@@ -26,7 +28,8 @@ class Reporter:
         line = (
             f"update {step.update}/{self._updates}  epoch {step.epoch:.2f}  loss {step.loss:.4f}  "
             f"{_valid(step, outcome)}  lr {step.learning_rate:.2e}  norm {step.gradient_norm:.3f}  "
-            f"{tokens_per_s:,.0f} supervised tokens/s  {self._eta.left(step.update)} left"
+            f"{tokens_per_s:,.0f} supervised tokens/s  "
+            f"peak {size_text(mx.get_peak_memory())}  {self._eta.left(step.update)} left"
         )
         if step.skipped:
             self._progress.keep(f"{line}  SKIPPED: loss or gradient is not finite")
