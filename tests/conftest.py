@@ -37,7 +37,9 @@ def make_tokenizer(folder: Path, template: str = TEMPLATE) -> int:
     return len(fast)
 
 
-def make_base(folder: Path, *, kind: str = "qwen2", tied: bool = True, bits: int | None = None, seed: int = 0) -> Path:
+def make_base(
+    folder: Path, *, kind: str = "qwen2", tied: bool = True, bits: int | None = None, layers: int = 2, seed: int = 0
+) -> Path:
     """Write a random model of some 20 thousand parameters as an MLX model folder."""
     import importlib
     import json
@@ -48,8 +50,8 @@ def make_base(folder: Path, *, kind: str = "qwen2", tied: bool = True, bits: int
 
     folder.mkdir(parents=True)
     config: dict[str, Any] = {
-        "model_type": kind, "architectures": [kind], "hidden_size": 32, "num_hidden_layers": 2, "intermediate_size": 64,
-        "num_attention_heads": 2, "num_key_value_heads": 1, "rms_norm_eps": 1e-6, "rope_theta": 10000.0,
+        "model_type": kind, "architectures": [kind], "hidden_size": 32, "num_hidden_layers": layers,
+        "intermediate_size": 64, "num_attention_heads": 2, "num_key_value_heads": 1, "rms_norm_eps": 1e-6, "rope_theta": 10000.0,
         "vocab_size": make_tokenizer(folder), "max_position_embeddings": 512, "tie_word_embeddings": tied,
     }  # fmt: skip
     module = importlib.import_module(f"mlx_lm.models.{kind}")

@@ -39,12 +39,13 @@ def guard(stage: str) -> None:
 
 
 def _cost(wall_s: float) -> dict[str, object]:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
+    # A stage that starts processes, as training does with several ranks, waits for them.
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     unit_bytes = 1 if sys.platform == "darwin" else 1024  # getrusage(2): bytes on macOS, KiB on Linux
     return {
         "wall_s": round(wall_s, 3),
-        "cpu_s": round(usage.ru_utime + usage.ru_stime, 3),
-        "peak_rss_bytes": usage.ru_maxrss * unit_bytes,
+        "cpu_s": round(sum(usage.ru_utime + usage.ru_stime for usage in usages), 3),
+        "peak_rss_bytes": max(usage.ru_maxrss for usage in usages) * unit_bytes,
     }
 
 

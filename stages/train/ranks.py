@@ -20,7 +20,7 @@ from stages.train.launch import LOST, RANK
 from twin.errors import ConfigError, ProvenanceError, TrainError
 from twin.files import canonical_json
 
-# Of one sum. Fewer and larger ones gain nothing over TCP, and each is in memory twice.
+# Of one sum, which is in memory twice meanwhile; sending this much takes far longer than any network's latency.
 PART_BYTES = 32 * 2**20
 
 Item = TypeVar("Item")
