@@ -28,7 +28,7 @@ format: env
 	@ruff check --fix . && ruff format .
 
 bench: env
-	@for file in bench/*.py; do python -m "bench.$$(basename $$file .py)" || exit 1; done
+	@for file in bench/[a-z]*.py bench/*/__main__.py; do module=$${file%.py}; python -m "$$(echo $${module%/__main__} | tr / .)" || exit 1; done
 
 env: .venv/.synced
 

@@ -51,8 +51,9 @@ def make_base(
     folder.mkdir(parents=True)
     config: dict[str, Any] = {
         "model_type": kind, "architectures": [kind], "hidden_size": 32, "num_hidden_layers": layers,
-        "intermediate_size": 64, "num_attention_heads": 2, "num_key_value_heads": 1, "rms_norm_eps": 1e-6, "rope_theta": 10000.0,
-        "vocab_size": make_tokenizer(folder), "max_position_embeddings": 512, "tie_word_embeddings": tied,
+        "intermediate_size": 64, "num_attention_heads": 2, "num_key_value_heads": 1, "rms_norm_eps": 1e-6,
+        "rope_theta": 10000.0, "vocab_size": make_tokenizer(folder), "max_position_embeddings": 512,
+        "tie_word_embeddings": tied,
     }  # fmt: skip
     module = importlib.import_module(f"mlx_lm.models.{kind}")
     mx.random.seed(seed)
