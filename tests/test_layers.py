@@ -153,6 +153,23 @@ def test_learning_keeps_nothing_of_a_weights_size(dense):
     assert peaks[1] < (2.5 if dense else 0.5)  # mx.dequantize on a CPU takes two
 
 
+@pytest.mark.parametrize("bits", [None, 4])
+def test_the_first_magnitudes_are_mlx_lms_without_a_whole_copy_of_the_weight(bits):
+    theirs, ours = pair(DoRALinear, base(bits))
+    fresh = DoRALinear.from_base(theirs.linear, r=RANK)
+    ours.begin()
+    assert apart(ours.m, fresh.m) <= 1e-6
+    wide = base(4, bias=False, size=(4096, 4096))
+    mx.eval(wide.parameters())
+    model = Holder(DoRALinear.from_base(wide, r=1))
+    resident = mx.get_active_memory()
+    mx.reset_peak_memory()
+    make_lean(model)
+    model.layer.begin()
+    mx.eval(model.parameters())
+    assert mx.get_peak_memory() - resident < 4096 * 4096 * 4
+
+
 def test_the_parameters_that_are_saved_are_mlx_lms():
     for kind in KINDS:
         theirs, ours = pair(kind, base(4))

@@ -17,7 +17,7 @@ from mlx import nn
 from mlx_lm.tuner.dora import DoRALinear
 from mlx_lm.tuner.lora import LoRALinear
 
-NORM_ROWS = 1024  # of W at once while its norms are taken
+NORM_WEIGHTS = 4_000_000  # of W at once while its norms are taken
 
 
 def make_lean(model: nn.Module, *, dense: bool | None = None) -> None:
@@ -50,8 +50,12 @@ class LeanDoRALinear(DoRALinear):
     def prepare(self, dense: bool) -> None:
         """Compute what the base alone decides: the squared norms of W's rows, (out,) float32."""
         self._dense = dense and isinstance(self.linear, nn.QuantizedLinear)
-        self._square_norms = _square_norms(self.linear)
+        self._square_norms = _square_norms(self.linear, len(self.lora_a))
         self._held: tuple[Any, mx.array] | None = None
+
+    def begin(self) -> None:
+        """Make the magnitudes those of W, as mlx-lm does from a whole dequantised copy of it."""
+        self.m = mx.sqrt(self._square_norms)
 
     def __call__(self, x: mx.array) -> mx.array:
         """Return the adapted product, in the type of `x`."""
@@ -132,10 +136,11 @@ def _as_rows(a: mx.array, linear: Any) -> mx.array:
     return a.T if isinstance(linear, nn.QuantizedLinear) else a.T.astype(linear.weight.dtype)
 
 
-def _square_norms(linear: Any) -> mx.array:
+def _square_norms(linear: Any, inputs: int) -> mx.array:
     found = []
-    for start in range(0, linear.weight.shape[0], NORM_ROWS):
-        rows = slice(start, start + NORM_ROWS)
+    step = max(1, NORM_WEIGHTS // inputs)
+    for start in range(0, linear.weight.shape[0], step):
+        rows = slice(start, start + step)
         weight = _dequantized(linear, rows) if isinstance(linear, nn.QuantizedLinear) else linear.weight[rows]
         found.append(weight.astype(mx.float32).square().sum(axis=1))
         mx.eval(found[-1])

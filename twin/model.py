@@ -18,14 +18,9 @@ from mlx_lm.tuner.utils import linear_to_lora_layers, load_adapters
 
 from twin.config.adapter import AdapterConfig, Kind
 from twin.errors import ConfigError, ModelError
-from twin.layers import make_lean
+from twin.layers import LeanDoRALinear, make_lean
 
 LINEAR = (nn.Linear, nn.QuantizedLinear, SwitchLinear, QuantizedSwitchLinear)
-
-# MLX hands operations out faster than a CPU computes them, and each takes its memory when it is handed out. Above
-# this much beyond the weights it waits for every single one: half as much memory where arrays are large, and no time.
-# Lower, it costs: 0.5B width, 160 tokens, a step at 64 MiB took 1.7 times the CPU time of a step without the limit.
-AHEAD_BYTES = 256 * 2**20
 
 Layer = Callable[..., mx.array]
 
@@ -46,8 +41,7 @@ def load_base(folder: Path, adapter: Path | None = None) -> Base:
     Raises:
         ModelError: mlx-lm cannot load it.
     """
-    on_cpu = mx.default_device().type == mx.cpu
-    if on_cpu:
+    if mx.default_device().type == mx.cpu:
         mx.disable_compile()  # on a CPU each compiled function starts g++ once, about a second, and gains nothing
     try:
         adapter_path = None if adapter is None else str(adapter)
@@ -58,8 +52,6 @@ def load_base(folder: Path, adapter: Path | None = None) -> Base:
     model, tokenizer, config = loaded
     model.eval()
     make_lean(model)
-    if on_cpu:
-        mx.set_memory_limit(mx.get_active_memory() + AHEAD_BYTES)
     return Base(model, tokenizer, config.get("max_position_embeddings"))
 
 
@@ -81,9 +73,11 @@ def adapt(model: nn.Module, config: AdapterConfig, seed: int) -> dict[str, Any]:
     mx.random.seed(seed)
     linear_to_lora_layers(model, layers, parameters, use_dora=config.kind is Kind.dora)
     model.eval()  # the new layers come in training mode
-    for layer in _adapter_layers(model).values():
-        mx.eval(layer.parameters())  # one by one: mlx-lm takes DoRA's magnitudes from a whole dequantised W each
     make_lean(model)
+    for layer in _adapter_layers(model).values():
+        if isinstance(layer, LeanDoRALinear):
+            layer.begin()
+    mx.eval(model.parameters())
     return {
         "fine_tune_type": config.kind.value,
         "num_layers": layers,
