@@ -3,12 +3,17 @@
 python -m bench.latency
 """
 
+import datetime
 import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+from bench.machine import describe
+from twin.files import write_json
+
+RESULTS = Path("bench/results/latency.json")
 ROUNDS = 7
 STAGES = ("config", "ingest", "augment", "split", "base", "train", "align", "generate", "evaluate", "promote")
 BIN = Path(sys.executable).parent
@@ -36,6 +41,7 @@ def main() -> None:
     print(f"{'command':28} {'median s':>9} {'min':>7} {'max':>7}")
     for name, taken in times.items():
         print(f"{name:28} {statistics.median(taken):9.2f} {min(taken):7.2f} {max(taken):7.2f}")
+    write_json(RESULTS, {"date": str(datetime.date.today()), "machine": describe(), "seconds": times})
 
 
 if __name__ == "__main__":

@@ -68,6 +68,7 @@ class LeanDoRALinear(DoRALinear):
 
     def _learning(self, x: mx.array) -> tuple[mx.array, mx.array]:
         """Return W x and m / ‖W + s B A‖, of which m alone is differentiated."""
+        self._held = None  # parameters that training replaces would stay in memory
         a, b = mx.stop_gradient(self.lora_a), mx.stop_gradient(self.lora_b)
         if self._dense:
             y, w_a = _dense_products(self.linear, x, a)

@@ -4,13 +4,15 @@ The loop is ours; models, tokenizer, LoRA and DoRA layers, loading and file form
 """
 
 import time
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
+from mlx import nn
 
 from stages.train.checkpoint import Checkpoint, State, leftovers, open_checkpoint, packed, unpacked
 from stages.train.checkpointing import checkpoint_blocks
@@ -26,6 +28,7 @@ from stages.train.seeds import Purpose, derived_seed
 from twin.base import resolve
 from twin.config.adapter import AdapterConfig
 from twin.config.load import load
+from twin.config.memory import MemoryConfig
 from twin.config.model import ModelConfig
 from twin.config.optimizer import OptimizerConfig
 from twin.config.train import TrainConfig
@@ -33,6 +36,8 @@ from twin.errors import TrainError
 from twin.files import read_json, read_jsonl, write_json, write_text
 from twin.identity import Inputs, stage_inputs
 from twin.model import adapt, load_base
+from twin.plan.candidates import Planned
+from twin.plan.preflight import budget_bytes, is_out_of_memory, out_of_memory, preflight
 from twin.runlog import record
 from twin.tokens import Encoded, encode_split
 
@@ -95,11 +100,8 @@ def train(
     encoded = {
         name: encode_split(split, base.tokenizer, config.max_tokens, str(SPLITS[name])) for name, split in rows.items()
     }
-    adapter_config = adapt(base.model, settings.adapter, derived_seed(config.seed, Purpose.initial_weights))
-    dropouts = Dropouts(base.model, settings.adapter.dropout)
-    if config.checkpointing:
-        checkpoint_blocks(base.model)
     examples, valid = encoded["train"].examples, encoded["valid"].examples
+    adapter_config, dropouts = _adapted(base.model, settings)
     inputs, supervised = zip(*((len(example.tokens) - 1, example.supervised) for example in examples), strict=True)
     laid_out = plan(inputs, supervised, config)
     resumed = _resumed(checkpoint, config.updates, ranks)
@@ -113,22 +115,22 @@ def train(
         reporter(step, outcome, sum(examples[row].supervised for row in rows) / wall_s)
 
     outcome = run(
-        base.model,
-        examples,
-        valid,
-        laid_out,
-        dropouts=dropouts,
-        config=config,
-        optimizer=settings.optimizer,
-        ranks=ranks,
-        report=report,
-        checkpoint=checkpoint,
-        resumed=resumed,
-    )
+        base.model, examples, valid, laid_out, dropouts=dropouts, config=config, optimizer=settings.optimizer,
+        ranks=ranks, report=report, checkpoint=checkpoint, resumed=resumed,
+    )  # fmt: skip
     weights = _best(outcome)
     base.model.load_weights(list(weights.items()), strict=False)
     adapted_logits, base_logits = probe_both(base.model, valid)
     return Trained(outcome, weights, encoded, laid_out, adapter_config, adapted_logits, base_logits, done)
+
+
+def _adapted(model: nn.Module, settings: Settings) -> tuple[dict[str, Any], Dropouts]:
+    """Put trainable layers on `model` and return mlx-lm's adapter_config and their dropout."""
+    adapter_config = adapt(model, settings.adapter, derived_seed(settings.train.seed, Purpose.initial_weights))
+    dropouts = Dropouts(model, settings.adapter.dropout)
+    if settings.train.checkpointing:
+        checkpoint_blocks(model)
+    return adapter_config, dropouts
 
 
 def _resumed(checkpoint: Checkpoint | None, updates: int, ranks: Ranks) -> State | None:
@@ -197,9 +199,12 @@ def main() -> None:
     identity, prompt = read_json(BASE), read_json(PROMPT)
     folder = resolve(identity, load(ModelConfig).folder)
     rows = {name: read_jsonl(path) for name, path in SPLITS.items()}
+    memory = load(MemoryConfig)
+    planned = preflight(folder, settings.adapter, settings.train, memory, chain(*rows.values()))
     with open_checkpoint(inputs) if ranks.rank == 0 else nullcontext() as checkpoint:
         started_s = time.perf_counter()
-        trained = train(folder, rows, settings, checkpoint, ranks)
+        with _within(planned, memory):
+            trained = train(folder, rows, settings, checkpoint, ranks)
         training_s = time.perf_counter() - started_s
         mx.clear_cache()
         if ranks.rank == 0:
@@ -207,10 +212,24 @@ def main() -> None:
         if checkpoint is not None:
             checkpoint.remove()
     if ranks.rank == 0:
-        record("train", _facts(trained, training_s))
+        record("train", _facts(trained, training_s) | {"planned_peak_bytes": planned.need.total})
         if left := leftovers():
             print(left)
     ranks.wait()
+
+
+@contextmanager
+def _within(planned: Planned, memory: MemoryConfig) -> Iterator[None]:
+    """Keep MLX from running ahead beyond the budget, and say what would fit if memory runs out all the same."""
+    usable_bytes = budget_bytes(memory)
+    if usable_bytes is not None:
+        mx.set_memory_limit(int(usable_bytes))
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise out_of_memory(error, planned, memory) from error
 
 
 def _write(trained: Trained, folder: Path, settings: Settings, described: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ Everything is counted in optimizer updates.
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 
 from mlx import nn
 
@@ -59,23 +60,11 @@ def run(
     health, marks = (Health(), Marks()) if resumed is None else (resumed.health, resumed.marks)
     validation = Validation(model, split, valid, config, marks, ranks=ranks)
     outcome = Outcome(initial_loss=validation.whole()) if resumed is None else resumed.outcome
-    done, updates = len(outcome.steps), len(plan.updates)
-    seen = sum(len(batch.rows) for update in plan.updates[:done] for batch in update)
+    going = _Run(trainer, validation, outcome, health, marks, plan, config, optimizer, len(examples), report)
     # A rank that waits for others inside MLX takes no signal in: it must end at the first.
     with postponed() if checkpoint is not None and ranks.size == 1 else nullcontext(Stop()) as stop:
-        for number, micro_batches in enumerate(plan.updates[done:], done + 1):
-            started_s = time.perf_counter()
-            rate = learning_rate(number, updates, optimizer)
-            loss, norm = trainer.update(micro_batches, rate, derived_seed(config.seed, Purpose.dropout, number))
-            update_s = time.perf_counter() - started_s
-            seen += sum(len(batch.rows) for batch in micro_batches)
-            due = number % config.validate_every == 0 or number == updates
-            diverged = health.diverged(loss, norm)
-            valid_loss = validation(number, outcome) if due and not diverged else None
-            outcome.steps.append(Step(number, seen / len(examples), loss, valid_loss, rate, norm))
-            report(outcome.steps[-1], outcome, update_s)
-            if diverged or (marks.stale >= config.patience and number < updates):
-                outcome.status = Status.diverged if diverged else Status.early_stopped
+        for number in range(len(outcome.steps) + 1, len(plan.updates) + 1):
+            if not going.update(number):
                 break
             if checkpoint is not None and (stop.asked or checkpoint.due()):
                 checkpoint.save(capture(trainer, outcome, health, marks))
@@ -83,3 +72,39 @@ def run(
                 break
     validation.finish(outcome)
     return outcome
+
+
+@dataclass
+class _Run:
+    """A run between two updates."""
+
+    trainer: Trainer
+    validation: Validation
+    outcome: Outcome
+    health: Health
+    marks: Marks
+    plan: Plan
+    config: TrainConfig
+    optimizer: OptimizerConfig
+    examples: int
+    report: Callable[[Step, Outcome, float], None]
+
+    def update(self, number: int) -> bool:
+        """Take update `number`, validate if it is time, and say whether the run goes on after it."""
+        started_s = time.perf_counter()
+        updates = len(self.plan.updates)
+        rate = learning_rate(number, updates, self.optimizer)
+        seed = derived_seed(self.config.seed, Purpose.dropout, number)
+        loss, norm = self.trainer.update(self.plan.updates[number - 1], rate, seed)
+        update_s = time.perf_counter() - started_s
+        diverged = self.health.diverged(loss, norm)
+        due = number % self.config.validate_every == 0 or number == updates
+        valid_loss = self.validation(number, self.outcome) if due and not diverged else None
+        epoch = sum(len(batch.rows) for update in self.plan.updates[:number] for batch in update) / self.examples
+        self.outcome.steps.append(Step(number, epoch, loss, valid_loss, rate, norm))
+        self.report(self.outcome.steps[-1], self.outcome, update_s)
+        if diverged:
+            self.outcome.status = Status.diverged
+        elif self.marks.stale >= self.config.patience and number < updates:
+            self.outcome.status = Status.early_stopped
+        return self.outcome.status is Status.finished

@@ -32,9 +32,10 @@ def _register() -> None:
     from twin.cli.chat import chat
     from twin.cli.export import export
     from twin.cli.note import note
+    from twin.cli.plan import plan
     from twin.cli.summary import summary
 
-    for command in (bring, chat, export, note, summary):
+    for command in (bring, chat, export, note, plan, summary):
         app.command()(command)
 
 
