@@ -16,6 +16,7 @@ from twin.plan.shape import Linear, Shape
 GIB = 2**30
 FLOAT32 = 4  # adapters, gradients, moments and logits
 SCORES_BYTES = 32 * 2**20  # of attention: above it the train stage scores queries in blocks
+DEQUANTIZED = 2  # copies of a weight while `mx.dequantize` makes one on a CPU, measured
 SCORES_OF_A_BLOCK = 3  # arrays of a block's scores while it is differentiated
 
 
@@ -65,8 +66,6 @@ class Factors:
     """Of a checkpointed block while it is differentiated, beyond what it would keep otherwise."""
     again_I: float
     again_s: float
-    dense_W: float
-    """Dequantised copies of the largest weight."""
     half_H: float
     """What half precision keeps besides: norms work in float32."""
     update: float
@@ -74,7 +73,7 @@ class Factors:
 
 
 FITTED = Factors(
-    work_I=4.07, work_s=0.22, again_H=3.17, again_I=3.98, again_s=0.0, dense_W=1.03, half_H=3.77, update=2.1
+    work_I=4.07, work_s=0.22, again_H=3.17, again_I=3.98, again_s=0.0, half_H=3.77, update=2.1
 )  # fmt: skip
 
 
@@ -135,9 +134,10 @@ def _blocks(shape: Shape, config: AdapterConfig, load: Load, f: Factors) -> tupl
         kept, block = hidden, whole - hidden + f.again_H * hidden + f.again_I * wide + f.again_s * scores
     else:
         kept, block = whole, f.work_I * wide + f.work_s * scores
-    largest = max(layer.inputs * layer.outputs for layer in adapted(shape, config))
-    dense = load.dense * (config.kind is Kind.dora) * f.dense_W * FLOAT32 * largest
-    return kept * (config.layers or len(shape.blocks)), block + dense + in_blocks
+    if load.dense and config.kind is Kind.dora:
+        largest = FLOAT32 * max(layer.inputs * layer.outputs for layer in adapted(shape, config))
+        block = max(block, whole - kept + DEQUANTIZED * largest + wide)
+    return kept * (config.layers or len(shape.blocks)), block + in_blocks
 
 
 def _kept_elements(shape: Shape, config: AdapterConfig) -> int:
