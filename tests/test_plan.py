@@ -78,13 +78,13 @@ def test_the_adapter_of_five_modules_has_the_exact_number_of_parameters(model, m
     more=st.sampled_from(["rank", "rows", "tokens"]),
     by=st.integers(1, 400),
 )
-def test_more_tokens_rows_or_rank_never_need_less(kind, rank, rows, tokens, checkpointing, more, by):
+def test_more_tokens_rows_or_rank_never_need_less(*, kind, rank, rows, tokens, checkpointing, more, by):
     def need(rank, rows, tokens):
         load = Load(rows, tokens, rows * tokens, accumulate=2, checkpointing=checkpointing)
         return most(QWEN["0.5b"], adapter(kind, rank), load).total
 
     size = {"rank": rank, "rows": rows, "tokens": tokens}
-    assert need(**size | {more: size[more] + by}) >= need(**size)
+    assert need(**size | {more: size[more] + by}) >= need(**size) - 1  # terms are rounded to bytes
 
 
 def test_a_limit_just_above_blocked_attention_counts_the_shorter_rows_that_keep_their_scores():
@@ -193,8 +193,7 @@ def test_where_nothing_fits_shorter_examples_or_fewer_blocks_are_proposed(tmp_pa
     (tmp_path / "config.json").write_text(shapes.read_text())
     rows = [{"messages": [{"role": "user", "content": "x" * 5000}, {"role": "assistant", "content": "y" * 500}]}]
     lean = planned("0.5b", rank=4, longest=longest(rows, 2048))
-    short = replace(lean, longest=Longest(1024, 516))
-    budget = MemoryConfig((total(lean) + total(short)) / 2 / GIB)
+    budget = MemoryConfig((total(lean) - 1) / GIB)
     with pytest.raises(MemoryPlanError, match="Nothing of the same effective batch fits") as refused:
         preflight(tmp_path, adapter(), TRAIN, budget, rows)
     assert "train.max_tokens=1024" in str(refused.value) and "adapter.layers=12" in str(refused.value)
@@ -253,9 +252,9 @@ def test_a_run_that_died_of_memory_is_told_what_needs_less(budget_gib):
     assert isinstance(error, MemoryPlanError)
     first, *lines = str(error).splitlines()
     assert first.startswith("memory ran out in training DoRA r8 at batch 1 × 2048 tokens ([malloc] Unable to allocate")
-    assert "predicted were 5." in first and first.endswith("These fit, fastest first:")
+    assert "predicted were 5." in first and first.endswith("These need less, fastest first:")
     needs = [float(line.split("dvc")[0].split()[-2]) for line in lines]
-    assert lines and max(needs) <= 0.9 * total(died) / GIB + 0.005
+    assert lines and max(needs) < round(total(died) / GIB, 2)
 
 
 def run_with(tmp_path, changed):
@@ -282,6 +281,16 @@ def test_a_command_repeats_what_the_run_was_started_with(tmp_path):
         "dvc", "exp", "run", "-S", 'model.id="mlx-community/Qwen2.5-7B-Instruct-4bit"', "-S", "train.batch=2",
         "-S", '+ingest.roles.bot="partner"', "-S", "~ingest.roles.tool",
     ]  # fmt: skip
+
+
+def test_a_refusal_repeats_what_the_run_was_started_with(tmp_path, tiny_base):
+    run_with(tmp_path, {"augment.window": {"conf": "10", "run": "5"}, "train.batch": {"conf": "1", "run": "8"}})
+    train = replace(TRAIN, batch=8, accumulate=1, checkpointing=False)
+    budget = MemoryConfig(0.5 * total(preflight(tiny_base, adapter(), train, MemoryConfig(None), make_rows(9))) / GIB)
+    with pytest.raises(MemoryPlanError, match="These fit") as refused:
+        preflight(tiny_base, adapter(), train, budget, make_rows(9))
+    for line in str(refused.value).splitlines()[1:]:
+        assert "-S augment.window=5" in line and line.count("train.batch=") == 1
 
 
 def test_the_record_of_another_run_is_not_repeated(tmp_path):

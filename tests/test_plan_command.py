@@ -1,18 +1,22 @@
-"""`twin plan` works from a fresh clone, needs no download, and says what fits, how to run it and what it does not know."""
+"""`twin plan` works from a fresh clone, needs no download, says what fits, how to run it and what it does not know."""
 
+import json
 import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import mlx.core as mx
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from tests.structure import ROOT
 from twin.cli import app
 from twin.config.load import read
 from twin.errors import ConfigError
+from twin.files import sha256_file
 
 NOTE = ["qwen2.5-7b", "--tokens", "2048", "--budget", "10.67"]
 
@@ -74,6 +78,16 @@ def test_a_shipped_model_is_planned_without_a_download():
     assert all("-S model=qwen2.5-7b" in line and "-S train.max_tokens=2048" in line for line in commands)
 
 
+def test_another_model_takes_the_place_of_the_runs_own(clone):
+    given = {"model.id": {"conf": '"a"', "run": '"b"'}, "augment.window": {"conf": "10", "run": "5"}}
+    record = {"params_sha256": sha256_file(clone / "params.yaml"), "overrides": given}
+    (clone / "metrics").mkdir()
+    (clone / "metrics/config.json").write_text(json.dumps(record))
+    shown = say(*NOTE)
+    assert "dvc exp run -S augment.window=5 -S model=qwen2.5-7b" in shown and "model.id" not in shown
+    assert """dvc exp run -S 'model.id="b"' -S augment.window=5""" in say("--budget", "1")
+
+
 def test_all_shows_what_does_not_fit():
     assert "too much" not in say(*NOTE)
     shown = say(*NOTE, "--all")
@@ -82,13 +96,9 @@ def test_all_shows_what_does_not_fit():
 
 
 def test_room_is_proposed_as_a_faster_layout_of_the_same_adapter():
-    lean = (ROOT / "conf/train/standard.yaml").read_text()
-    assert read(ROOT / "conf/train/standard.yaml")["checkpointing"], lean
     params = read()
     params["train"] |= {"batch": 1, "accumulate": 8, "checkpointing": True}
-    from omegaconf import OmegaConf
-
-    OmegaConf.save(OmegaConf.create(params), "params.yaml")
+    Path("params.yaml").write_text(yaml.safe_dump(params))
     room = say("--budget", "1").split("Room")[1].split("Advice")[0]
     assert "LoRA r32 also fits at batch 8 × 160 tokens, no checkpointing" in room
     assert "-S train.batch=8 -S train.accumulate=1 -S train.checkpointing=false" in room

@@ -20,8 +20,9 @@ from twin.plan.shape import Shape, read_shape
 from twin.progress import size_text
 
 TEMPLATE_TOKENS = 16  # what a chat template writes around a message: ChatML 5, Llama 3's dated header 25 for all
-LESS = 0.9  # after a real failure: what needs hardly less would fail again
+LESS = 0.95  # of what came on top of the weights: after a real failure, what needs hardly less would fail again
 SHORTEST_TOKENS = 128  # a shorter limit leaves no room for context
+FEWEST_LAYERS = 4  # fewer adapted blocks are not worth a run
 # What MLX 0.32.4 says on Metal, CUDA and the CPU. Metal's "Resource limit (N) exceeded" counts buffers, not bytes.
 OUT_OF_MEMORY = (
     "[malloc] Unable to allocate",
@@ -92,20 +93,21 @@ def out_of_memory(error: BaseException, planned: Planned, memory: MemoryConfig) 
     """Return what to tell the person whose run ended in `error` although it was `planned`."""
     usable_bytes = budget_bytes(memory)
     declared = "none" if usable_bytes is None else size_text(int(usable_bytes))
-    less_bytes = min(LESS * planned.need.total, usable_bytes or planned.need.total)
+    need, weights = planned.need.total, planned.need.weights
+    less_bytes = min(weights + LESS * (need - weights), usable_bytes or need)
     said = (str(error).splitlines() or [type(error).__name__])[0]
     return MemoryPlanError(
         f"memory ran out in training {planned.title} at {planned.layout} ({said}); predicted were "
-        f"{size_text(planned.need.total)}, memory.budget_gib declares {declared}. Close other programs and run "
-        f"`dvc repro` again, or run what needs less. {ways_out(planned, less_bytes)}"
+        f"{size_text(need)}, memory.budget_gib declares {declared}. Close other programs and run "
+        f"`dvc repro` again, or change the configuration. {ways_out(planned, less_bytes, 'These need less')}"
     )
 
 
-def ways_out(planned: Planned, usable_bytes: float) -> str:
+def ways_out(planned: Planned, usable_bytes: float, title: str = "These fit") -> str:
     """Return what to run instead of `planned`, with the command of each; it may be several lines."""
     found = fitting(planned, usable_bytes)
     if found:
-        return "\n".join(["These fit, fastest first:", *_lines(planned, found)])
+        return "\n".join([f"{title}, fastest first:", *_lines(planned, found)])
     lean = leanest(planned)
     advice = (
         f"Nothing of the same effective batch fits: {lean.title} at {lean.layout} needs {size_text(lean.need.total)}, "
@@ -139,7 +141,7 @@ def _shorter(planned: Planned, usable_bytes: float) -> Planned | None:
 def _fewer_layers(planned: Planned, usable_bytes: float) -> Planned | None:
     """Return what fits with half of the adapted blocks, or half of these, and so on."""
     layers = planned.adapter.layers or len(planned.shape.blocks)
-    while layers := layers // 2:
+    while (layers := layers // 2) >= FEWEST_LAYERS:
         less = planned.with_changes(replace(planned.adapter, layers=layers), planned.train)
         if found := _closest(less, usable_bytes):
             return found
