@@ -32,7 +32,7 @@ from twin.config.memory import MemoryConfig
 from twin.config.model import ModelConfig
 from twin.config.optimizer import OptimizerConfig
 from twin.config.train import TrainConfig
-from twin.errors import TrainError
+from twin.errors import ModelError, TrainError
 from twin.files import read_json, read_jsonl, write_json, write_text
 from twin.identity import Inputs, stage_inputs
 from twin.model import adapt, load_base
@@ -226,7 +226,7 @@ def _within(planned: Planned, memory: MemoryConfig) -> Iterator[None]:
         mx.set_memory_limit(int(usable_bytes))
     try:
         yield
-    except (RuntimeError, MemoryError) as error:
+    except (RuntimeError, MemoryError, ModelError) as error:
         if not is_out_of_memory(error):
             raise
         raise out_of_memory(error, planned, memory) from error
