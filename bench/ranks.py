@@ -2,7 +2,7 @@
 
 python -m bench.ranks [--rounds N] [--updates N]
 
-The same updates of 2 × 4 examples on a random model, a fresh process a measurement, the ways in turn; the first
+The same updates of 8 × 1 examples (1 × 8 is the note's) on a random model, a fresh process a measurement, the ways in turn; the first
 update of a run is not counted, nor are start and validation. With an OpenBLAS installed the table has both BLAS.
 """
 
@@ -72,7 +72,7 @@ def run_rank(base: Path, updates: int, result: Path) -> None:
     from twin.config.train import TrainConfig
 
     ranks = join(2)
-    config = replace(load(TrainConfig), updates=updates, batch=4, accumulate=2, max_tokens=512, validate_every=updates)
+    config = replace(load(TrainConfig), updates=updates, batch=1, accumulate=8, max_tokens=512, validate_every=updates)
     seconds: list[float] = []
     update = Trainer.update
 
