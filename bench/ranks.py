@@ -2,8 +2,9 @@
 
 python -m bench.ranks [--rounds N] [--updates N]
 
-The same updates of 8 × 1 examples (1 × 8 is the note's) on a random model, a fresh process a measurement, the ways in turn; the first
-update of a run is not counted, nor are start and validation. With an OpenBLAS installed the table has both BLAS.
+The same updates of 8 × 1 examples (1 × 8 is the note's) on a random model, a fresh process a measurement, the ways
+in turn; the first update of a run is not counted, nor are start and validation. With an OpenBLAS installed the
+table has both BLAS.
 """
 
 import argparse
