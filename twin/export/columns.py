@@ -11,13 +11,15 @@ ALIASES: Final = {
     "id": ("id", "turn_id", "message_id"),
     "conversation_id": ("conversation_id", "session_id", "thread_id"),
     "role": ("role",),
+    "author": ("author", "author_name", "sender", "sender_name", "username", "user_name"),
     "content": ("content_text", "content", "text", "message"),
     "created_at": ("created_at", "timestamp"),
     "phase": ("phase", "trajectory_phase"),
     "salience": ("salience_score", "salience"),
     "domain": ("domain",),
-    "depth": ("trajectory_depth",),
-    "sibling": ("trajectory_sibling_order",),
+    "depth": ("trajectory_depth", "depth"),
+    "sibling": ("trajectory_sibling_order", "sibling"),
+    "content_hash": ("content_hash",),
 }
 REQUIRED: Final = ("id", "conversation_id", "role", "content", "created_at")
 MEANING: Final = {alias: column for column, aliases in ALIASES.items() for alias in aliases}

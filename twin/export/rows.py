@@ -1,27 +1,26 @@
-"""Records → typed rows: text in its canonical form, times in UTC, numbers finite."""
+"""Records → typed rows, one at a time: the exact and slow road, which knows file and line of every fault."""
 
-import math
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime, tzinfo
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from twin.errors import DataError
+from twin.export import cells
 from twin.export.records import Record, records
-from twin.scrub import shown
-
-NO_ROLE: Final = "none"  # how the role map names a row whose role is NULL
 
 
 class Row(NamedTuple):
-    """One turn as exported."""
+    """One turn as exported; the columns of `canonical.ROWS`, and where it stands."""
 
     file: str
     line: int
     id: str
-    conversation_id: str
+    conversation_id: str | None
     role: str
-    """Lower case, as readers of the table compare it; `none` where the table has NULL."""
+    """Lower case, as readers of the table compare it; `none` where the table has NULL or no such column."""
+    author: str | None
+    """Who wrote it, for group chats."""
     content: str
     """Line ends are LF, no white space around it: the form that the table's content_hash is taken of."""
     created_at: datetime
@@ -33,6 +32,7 @@ class Row(NamedTuple):
     """0 where the export has none; orders rows of one instant."""
     sibling: int
     """As `depth`."""
+    content_hash: str | None
 
     @property
     def place(self) -> str:
@@ -40,120 +40,25 @@ class Row(NamedTuple):
         return f"{self.file}:{self.line}"
 
 
-def read(path: Path) -> Iterator[Row]:
-    """Yield the rows of an export file.
+def read(path: Path, zone: tzinfo | None = None) -> Iterator[Row]:
+    """Yield the rows of an export file; `zone` is that of times that name none.
 
     Raises:
         DataError: the file or one of its cells is not usable.
     """
     file = str(path)
     for record in records(path):
-        cells = _Cells(file, record)
-        yield Row(
-            file=file,
-            line=record.line,
-            id=cells.required("id", "Give every row one"),
-            conversation_id=cells.required("conversation_id", "Export only rows that have one"),
-            role=(cells.name("role") or NO_ROLE).lower(),
-            content=cells.content(),
-            created_at=cells.instant(),
-            phase=cells.name("phase"),
-            salience=cells.number("salience"),
-            domain=cells.name("domain"),
-            depth=cells.integer("depth"),
-            sibling=cells.integer("sibling"),
-        )
+        yield Row(file, record.line, **_values(file, record, zone))
 
 
-class _Cells:
-    """Typed access to the cells of one record; an empty cell and NULL mean the same, since CSV writers differ."""
-
-    def __init__(self, file: str, record: Record) -> None:
-        self._file = file
-        self._record = record
-
-    def required(self, column: str, move: str) -> str:
-        value = self.name(column)
-        if value is None:
-            raise self._fault(column, f"is empty. {move}.")
-        return value
-
-    def name(self, column: str) -> str | None:
-        value = self._record.cells.get(column)
-        if isinstance(value, int) and not isinstance(value, bool):
-            return str(value)
-        return self._text(column, value).strip() or None
-
-    def content(self) -> str:
-        text = self._text("content", self._record.cells["content"])
-        return text.replace("\r\n", "\n").replace("\r", "\n").strip()
-
-    def instant(self) -> datetime:
-        value = self._record.cells["created_at"]
-        if value is None or value == "":
-            raise self._fault("created_at", "is empty. Export the time of every turn.")
-        if not isinstance(value, str):
-            raise self._fault("created_at", f"is {shown(value)}; it must be ISO 8601 text: 2026-01-31T09:30:00+00:00.")
-        try:
-            moment = datetime.fromisoformat(value.strip())
-            if moment.tzinfo is None:
-                raise self._fault(
-                    "created_at",
-                    f"is {shown(value)}, which has no zone. Export timestamptz, or append +00:00 if it is UTC.",
-                )
-            return moment.astimezone(UTC)
-        except DataError:
-            raise
-        except (ValueError, OverflowError):
-            raise self._fault(
-                "created_at", f"is {shown(value)}; it must be ISO 8601 with a zone: 2026-01-31T09:30:00+00:00."
-            ) from None
-
-    def number(self, column: str) -> float | None:
-        value = self._record.cells.get(column)
-        if value is None or value == "":
-            return None
-        try:
-            number = math.nan if isinstance(value, bool) else float(value)
-        except (TypeError, ValueError, OverflowError):
-            number = math.nan
-        if not math.isfinite(number):
-            raise self._fault(column, f"is {shown(value)}; it must be a finite number. Fix the row or export again.")
-        return number
-
-    def integer(self, column: str) -> int:
-        number = self.number(column)
-        if number is None:
-            return 0
-        if not number.is_integer():
-            raise self._fault(column, f"is {shown(number)}; it must be a whole number. Fix the row or export again.")
-        return int(number)
-
-    def _text(self, column: str, value: Any) -> str:
-        if value is None:
-            return ""
-        if not isinstance(value, str):
-            raise self._fault(column, f"is {_kind(value)}, not text. Export it as text.")
-        if "\0" in value:
-            raise self._fault(column, "holds a NUL, which no text has. Remove it or export again.")
-        if not (value.isascii() or _encodes(value)):
-            raise self._fault(
-                column, "holds half of a surrogate pair, which is no character. Fix the row or export again."
-            )
-        return value
-
-    def _fault(self, column: str, fault: str) -> DataError:
-        return DataError(f"{self._file}:{self._record.line}: {self._record.names[column]} {fault}")
-
-
-def _encodes(text: str) -> bool:
+def _values(file: str, record: Record, zone: tzinfo | None) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    meaning = ""
     try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _kind(value: object) -> str:
-    names = {bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object"}
-    return names.get(type(value), type(value).__name__)
+        for meaning, read_cell in cells.READERS.items():
+            values[meaning] = read_cell(record.cells.get(meaning))
+        meaning = "created_at"
+        values[meaning] = cells.instant(record.cells.get(meaning), zone)
+    except cells.CellError as fault:
+        raise DataError(f"{file}:{record.line}: {record.names.get(meaning, meaning)} {fault}") from None
+    return values
