@@ -32,8 +32,10 @@ EXAMPLES = Path("data/augment/examples.jsonl")
 RECIPE = Path("data/augment/recipe.json")
 METRICS = Path("metrics/augment.json")
 
-COLUMNS = ["id", "conversation_id", "role", "content", "created_at"]
+COLUMNS = ["id", "conversation_id", "role", "content", "created_at", "held"]
 BATCH_ROWS = 8192
+DROPPED = ("no_context", "held", "empty")
+"""Why a reply is no example."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 DECIMALS = 9
@@ -64,7 +66,7 @@ class Tally:
         names = ("conversations", "turns", "merged_turns", "replies", "examples", "cold_start", "neutralised")
         means = [round(math.fsum(values) / len(values), DECIMALS) for values in zip(*self.scalars, strict=True)]
         return {name: self.counts[name] for name in names} | {
-            "dropped": {reason: self.dropped[reason] for reason in ("no_context", "empty")},
+            "dropped": {reason: self.dropped[reason] for reason in DROPPED},
             "regimes": {regime: self.regimes[regime] for regime in REGIMES},
             "mean": dict(zip(Reading.__dataclass_fields__, means, strict=bool(means))),
         }
@@ -101,7 +103,7 @@ def _rows(conversation: Conversation, recipe: PromptRecipe, states: Embedder, ta
 
 def _answerable(position: int, reply: Turn, tally: Tally) -> bool:
     tally.counts["replies"] += 1
-    reason = "no_context" if position == 0 else "" if reply.content.strip() else "empty"
+    reason = "no_context" if position == 0 else "held" if reply.held else "" if reply.content.strip() else "empty"
     tally.dropped.update([reason] if reason else [])
     return not reason
 
@@ -147,8 +149,9 @@ def _nothing(tally: Tally) -> str:
         return f"{TURNS}: none of {counts['turns']} turns is the person's. Name the person's role in ingest.roles."
     return (
         f"{TURNS}: no reply of the person can be learned from: of {counts['replies']} in "
-        f"{counts['conversations']} conversations {dropped['no_context']} open their conversation and "
-        f"{dropped['empty']} are empty. Bring longer conversations, or see whether ingest.roles swaps the speakers."
+        f"{counts['conversations']} conversations {dropped['no_context']} open their conversation, {dropped['held']} "
+        f"were held back by ingest and {dropped['empty']} are empty. Bring longer conversations, or see whether "
+        "ingest.roles swaps the speakers."
     )
 
 
@@ -188,7 +191,7 @@ def _turn(row: Row, path: Path) -> Turn:
         raise DataError(
             f"{path}: turn {row['id']} has the role {row['role']!r}, not person or partner. {restore(path)}"
         )
-    return Turn(row["id"], row["role"], row["content"], row["created_at"])
+    return Turn(row["id"], row["role"], row["content"], row["created_at"], row["held"] is not None)
 
 
 def main() -> None:

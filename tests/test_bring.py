@@ -7,13 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from twin.bring import Brought, Survey, bring, project_root
+from twin.bring import bring as bring_files
+from twin.bring.store import Brought, Wish, project_root
 from twin.cli.bring import report
 from twin.errors import ConfigError, DataError
 from twin.export.manifest import read_manifest
 from twin.files import sha256_file
 
 SECRET = "sk-" + "ant-api03-q7Wm2Zk9Lx4Tn8Vb1Rc5"
+
+
+def bring(paths: list[Path], name: str, root: Path, force: bool = False) -> Brought:
+    return bring_files(paths, Wish(root, name, force=force))
+
+
 HEADER = "id,conversation_id,role,content_text,created_at,embedding\n"
 ROWS = (
     "1,c,assistant,Shall I?,2026-01-01 12:00:00+00,x\n"
@@ -118,7 +125,7 @@ def test_what_git_refuses_is_said_and_only_that_is_left(
     def refuse(command: list[str], _: Path) -> subprocess.CompletedProcess[str]:
         return subprocess.CompletedProcess(command, int(command[:2] == ["git", "add"]), "", "hint\nfatal: no index")
 
-    monkeypatch.setattr("twin.bring._run", refuse)
+    monkeypatch.setattr("twin.bring.store._run", refuse)
     unfinished = bring([export], "mine", root).unfinished
     assert unfinished == "`git add data/raw/mine.dvc` failed: fatal: no index. Finish with: git add data/raw/mine.dvc"
 
@@ -132,7 +139,7 @@ def test_the_project_root_is_the_nearest_dvc_repository(tmp_path: Path) -> None:
 
 def done(root: Path, export: Path) -> Brought:
     brought = bring([export], "mine", root)
-    return Brought(brought.folder, brought.manifest, brought.survey, True, brought.pointer, None)
+    return Brought(brought.folder, brought.manifest, brought.survey, True, (), brought.pointer, None)
 
 
 def test_the_report_names_columns_counts_and_the_next_command_but_no_content(root: Path, export: Path) -> None:
@@ -145,7 +152,7 @@ def test_the_report_names_columns_counts_and_the_next_command_but_no_content(roo
         "conversations  2",
         "roles          assistant 1, developer 1, user 1",
         "time           2026-01-01 12:00 to 2026-01-02 08:00 UTC",
-        "to scrub       sk_key 1 (names and telephone numbers are not looked for)",
+        "to scrub       sk_key 1 (names are not looked for, nor telephone numbers without ingest.phone_region)",
         "keep it        git commit -m 'Bring mine' data/raw/mine.dvc",
         "next           dvc exp run -S ingest.source=mine -S '+ingest.roles.developer=partner'",
     ):
@@ -155,9 +162,9 @@ def test_the_report_names_columns_counts_and_the_next_command_but_no_content(roo
 
 
 def test_a_preset_of_that_name_is_the_next_command(root: Path, export: Path) -> None:
-    (root / "conf/ingest").mkdir(parents=True)
-    (root / "conf/ingest/mine.yaml").write_text("source: mine\n")
-    assert report(done(root, export), root, {})[-1] == "next           dvc exp run -S ingest=mine"
+    (root / "conf/ingest/source").mkdir(parents=True)
+    (root / "conf/ingest/source/mine.yaml").write_text("source: mine\n")
+    assert report(done(root, export), root, {})[-1] == "next           dvc exp run -S ingest/source=mine"
 
 
 def test_what_is_not_finished_is_the_last_line(root: Path, export: Path) -> None:
@@ -195,7 +202,3 @@ def test_dvc_sees_the_export_and_git_sees_only_its_pointer(
     assert changed == {"data/raw/mine.dvc": [{"changed outs": {"data/raw/mine": "modified"}}]}
     with pytest.raises(DataError, match=r"^data/raw/demo is part of the repository itself"):
         bring([export], "demo", root, force=True)
-
-
-def test_a_survey_holds_no_content() -> None:
-    assert set(Survey.__dataclass_fields__) == {"roles", "conversations", "first", "last", "scrubbed"}

@@ -154,7 +154,6 @@ BAD_CSV = {
     "time out of range": (at("0001-01-01T00:00+10:00"), r".* ISO 8601"),
     "empty time": (at(""), r":2: created_at is empty"),
     "no id": (HEADER + LINE.replace("a,c", ",c"), r":2: id is empty\. Give every row one\.$"),
-    "no conversation": (HEADER + LINE.replace("a,c", "a, "), r":2: conversation_id is empty\. Export only rows that"),
     "salience": (
         HEADER.replace("\n", ",salience_score\n") + LINE.replace("\n", ",high\n"),
         r':2: salience_score is "high"; it must be a finite number',
@@ -213,7 +212,7 @@ BAD_BYTES = {
     "latin-1": ("e.csv", saying("café").encode("latin-1"), r":2: byte 13 of the line is 0xe9"),
     "utf-16": ("e.csv", (HEADER + LINE).encode("utf-16"), r":1: the file is UTF-16"),
     "format": ("e.xlsx", b"PK", r": its format is not known by its name\. Export \.csv"),
-    "json": ("e.json", b"[]", r".*jq -c"),
+    "parquet in gz": ("e.parquet.gz", b"PAR1", r": Parquet is compressed inside\. Unpack it"),
 }
 
 

@@ -1,37 +1,53 @@
 """Every row becomes a turn or is counted; the export alone decides order, roles and bytes; bad input has one error."""
 
 import csv
+import hashlib
 import io
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stages import ingest as stage
-from stages.ingest import REASONS, Ingested, ingest, measures, replies, write_turns
-from twin.config.ingest import IngestConfig, Speaker
+from stages.ingest import write_turns
+from stages.ingest.order import BUCKET_BYTES
+from stages.ingest.tally import DROPPED, Tally
+from stages.ingest.turns import SCHEMA, Turn
+from twin.config.cleaning import CleaningConfig
+from twin.config.ingest import Damaged, ForgetConfig, IngestConfig, Speaker
 from twin.errors import ConfigError, DataError, TwinError
+from twin.export.canonical import EPOCH, ROWS
 from twin.export.manifest import ExportFile, Manifest, write_manifest
 from twin.export.rows import Row, read
 from twin.files import read_json, sha256_file
 from twin.scrub import KINDS
 
 ROLES = {"user": Speaker.person, "assistant": Speaker.partner, "system": Speaker.drop}
-CONFIG = IngestConfig(source="mine", roles=ROLES)
+CLEANING = CleaningConfig(
+    noise_prefixes=["<system-reminder"], machine_share=0.6, quoted_share=0.6, duplicate_characters=80, similarity=95,
+    characters_min=1, languages=[], long_form_characters=400,
+)  # fmt: skip
+CONFIG = IngestConfig(
+    source="mine", roles=ROLES, authors={}, damaged=Damaged.refuse,
+    forget=ForgetConfig(conversations=[], authors=[], dates=[]), phone_region=None, cleaning=CLEANING,
+)  # fmt: skip
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SECRET = "sk-" + "ant-api03-q7Wm2Zk9Lx4Tn8Vb1Rc5"
 
 
 def row(id_: str, role: str, content: str = "text", minute: float = 0, chat: str = "c", **more: Any) -> Row:
-    cells: dict[str, Any] = {"phase": None, "salience": None, "domain": None, "depth": 0, "sibling": 0}
+    cells: dict[str, Any] = dict.fromkeys(("author", "phase", "salience", "domain", "content_hash"))
+    cells |= {"depth": 0, "sibling": 0}
     return Row(
         file="e.csv",
         line=int("".join(filter(str.isdigit, id_)) or 0) + 2,
@@ -44,10 +60,30 @@ def row(id_: str, role: str, content: str = "text", minute: float = 0, chat: str
     )
 
 
+@dataclass
+class Result:
+    turns: list[Turn]
+    tally: Tally
+
+
+def batches(rows: Sequence[Row], size: int = 3) -> Iterator[pa.RecordBatch]:
+    for start in range(0, len(rows), size):
+        part = rows[start : start + size]
+        columns = {name: [getattr(one, name) for one in part] for name in ROWS.names}
+        columns["created_at"] = [(one.created_at - EPOCH) // timedelta(microseconds=1) for one in part]
+        yield pa.RecordBatch.from_pydict(columns, schema=ROWS)
+
+
+def ingest(rows: Sequence[Row], config: IngestConfig = CONFIG, size: int = 3) -> Result:
+    tally = Tally()
+    turns = list(stage.ingest(batches(rows, size), config, tally, lambda number: rows[number].place))
+    return Result(turns, tally)
+
+
 PAIR = [row("1", "assistant", "Shall I?", 0), row("2", "user", "go", 1)]
 
 
-def ids(result: Ingested) -> list[str]:
+def ids(result: Result) -> list[str]:
     return [turn.id for turn in result.turns]
 
 
@@ -57,7 +93,7 @@ def test_a_pair_of_turns_becomes_a_reply() -> None:
         ("partner", "Shall I?", 0),
         ("person", "go", 1),
     ]
-    assert replies(result.turns) == 1
+    assert result.tally.replies == 1
 
 
 def test_every_reason_of_a_drop_is_counted_once() -> None:
@@ -70,9 +106,9 @@ def test_every_reason_of_a_drop_is_counted_once() -> None:
     ]
     result = ingest(rows, CONFIG)
     assert ids(result) == ["1", "2"]
-    assert result.dropped == {"duplicate": 1, "role": 1, "empty": 1, "interrupted": 1}
-    assert set(result.dropped) == set(REASONS)
-    assert result.roles == {"assistant": 3, "user": 2, "system": 1}
+    assert result.tally.dropped == {"duplicate": 1, "role": 1, "empty": 1, "interrupted": 1}
+    assert result.tally.roles == {"assistant": 3, "user": 2, "system": 1}
+    assert result.tally.rows == 6
 
 
 def test_an_interruption_that_says_more_is_kept() -> None:
@@ -127,7 +163,7 @@ def test_turns_of_one_instant_keep_depth_then_sibling_then_file_order() -> None:
     ],
 )
 def test_a_role_map_that_does_not_fit_shows_the_counts_and_the_override(roles: dict[str, str], message: str) -> None:
-    config = IngestConfig(source="mine", roles={role: Speaker[speaker] for role, speaker in roles.items()})
+    config = replace(CONFIG, roles={role: Speaker[speaker] for role, speaker in roles.items()})
     message = message.replace("ROWS", r"Rows per role: assistant 1, user 1\.")
     with pytest.raises(ConfigError, match=rf"^params\.yaml: ingest\.roles {message}"):
         ingest(PAIR, config)
@@ -153,7 +189,7 @@ def test_no_reply_of_the_person_is_an_error_with_the_counts(rows: list[Row]) -> 
 def test_replies_are_runs_of_the_person_after_the_partner() -> None:
     roles = ["user", "assistant", "user", "user", "assistant", "assistant", "user"]
     rows = [row(str(minute), role, minute=minute) for minute, role in enumerate(roles)]
-    assert replies(ingest(rows, CONFIG).turns) == 2
+    assert ingest(rows, CONFIG).tally.replies == 2
 
 
 def test_secrets_leave_every_column_and_are_counted_by_kind() -> None:
@@ -172,7 +208,7 @@ def test_secrets_leave_every_column_and_are_counted_by_kind() -> None:
         "<EMAIL_1>",
     ]
     assert [turn.conversation_id for turn in result.turns] == ["<EMAIL_1>/1", "<EMAIL_1>/1", "<EMAIL_3>/1"]
-    assert result.scrubbed == {"email": 7, "sk_key": 3}
+    assert result.tally.scrubbed == {"email": 7, "sk_key": 3}
 
 
 def test_turns_parquet_has_its_columns_and_the_same_bytes_again(tmp_path: Path) -> None:
@@ -182,12 +218,118 @@ def test_turns_parquet_has_its_columns_and_the_same_bytes_again(tmp_path: Path) 
     write_turns(tmp_path / "b.parquet", list(turns))
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
     table = pq.read_table(tmp_path / "a.parquet")
-    assert table.schema.equals(stage.SCHEMA)
+    assert table.schema.equals(SCHEMA)
     assert table.schema.metadata is None
     assert table.to_pylist()[0] == {
         "id": "1", "conversation_id": "c", "position": 0, "role": "partner", "content": "text", "created_at": NOON,
-        "phase": "planning", "salience": 0.0, "domain": "ops",
+        "phase": "planning", "salience": 0.0, "domain": "ops", "held": None, "long_form": False, "act": "statement",
     }  # fmt: skip
+
+
+def test_buckets_on_disk_give_the_same_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    dice = random.Random(7)
+    rows = [
+        row(str(n), dice.choice(["user", "assistant"]), f"text {n} " * 9, dice.randrange(99), chat=f"c{n % 17}")
+        for n in range(400)
+    ]
+    rows += rows[5:40]
+    whole = ingest(rows)
+    monkeypatch.setattr("stages.ingest.order.BUCKET_BYTES", 4096)
+    parts = ingest(rows)
+    assert BUCKET_BYTES > 4096
+    assert parts.turns == whole.turns
+    assert parts.tally == whole.tally
+    assert parts.tally.dropped == {"duplicate": 35}
+
+
+def test_a_row_without_a_conversation_is_dropped_and_counted() -> None:
+    result = ingest([*PAIR, row("3", "user", minute=2)._replace(conversation_id=None)])
+    assert (ids(result), result.tally.dropped) == (["1", "2"], {"no_conversation": 1})
+
+
+def test_in_a_group_chat_the_author_decides() -> None:
+    rows = [row("1", "user", minute=0, author="Fred"), row("2", "user", minute=1, author="Jim")]
+    rows.append(row("3", "user", minute=2, author=None))
+    authors = {"jim": Speaker.person, "*": Speaker.partner}
+    result = ingest(rows, replace(CONFIG, authors=authors))
+    assert [turn.role for turn in result.turns] == ["partner", "person", "partner"]
+    with pytest.raises(ConfigError, match=r"ingest\.authors does not say what fred 1, none 1 is"):
+        ingest(rows, replace(CONFIG, authors={"Jim": Speaker.person, "Ken": Speaker.partner}))
+
+
+def test_a_star_stands_for_every_other_role() -> None:
+    rows = [*PAIR, row("3", "critic", minute=2)]
+    result = ingest(rows, replace(CONFIG, roles=ROLES | {"*": Speaker.drop}))
+    assert (ids(result), result.tally.dropped) == (["1", "2"], {"role": 1})
+
+
+CUT = "x" * 10_240 + "..."
+
+
+def test_a_cell_that_the_dashboard_cut_is_refused_dropped_or_kept() -> None:
+    rows = [*PAIR, row("3", "assistant", CUT, 2)]
+    with pytest.raises(DataError, match=r"^e\.csv:5: the text ends like a cell that .* -S ingest\.damaged=drop"):
+        ingest(rows)
+    dropped = ingest(rows, replace(CONFIG, damaged=Damaged.drop))
+    assert (ids(dropped), dropped.tally.dropped) == (["1", "2"], {"truncated": 1})
+    kept = ingest(rows, replace(CONFIG, damaged=Damaged.keep))
+    assert (ids(kept), kept.tally.damaged) == (["1", "2", "3"], {"truncated": 1})
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_a_text_that_its_hash_does_not_know_is_refused() -> None:
+    rows = [PAIR[0]._replace(content_hash=digest("Shall I?")), PAIR[1]._replace(content_hash=digest("stay"))]
+    with pytest.raises(DataError, match=r"^e\.csv:4: the text is not the one that content_hash was taken of"):
+        ingest(rows)
+    assert ingest(rows, replace(CONFIG, damaged=Damaged.keep)).tally.damaged == {"hash": 1}
+
+
+def test_the_hash_tells_a_cut_from_a_text_that_ends_so() -> None:
+    whole, marked = "é" * 6000, "é" * 6000 + "..."
+    rows = [PAIR[0], PAIR[1]._replace(content=CUT, content_hash=digest(CUT))]
+    rows.append(row("3", "assistant", marked, 2, content_hash=digest(whole)))
+    result = ingest(rows)
+    assert [turn.content for turn in result.turns][1:] == [CUT, whole]
+    assert result.tally.mended == 1
+
+
+@pytest.mark.parametrize(
+    ("forget", "left"),
+    [
+        ({"conversations": ["c"]}, ["3", "4"]),
+        ({"authors": ["bob"]}, ["1", "2", "4"]),
+        ({"dates": ["2026-01-01/2026-01-01"]}, ["3", "4"]),
+        ({"dates": ["2025-12-31/2025-12-31", "2026-01-03/2026-01-09"]}, ["1", "2", "3", "4"]),
+    ],
+)
+def test_who_and_what_is_to_be_forgotten_leaves_no_trace(forget: dict[str, list[str]], left: list[str]) -> None:
+    other: dict[str, Any] = {"chat": "d", "minute": 24 * 60}
+    rows = [*PAIR, row("3", "assistant", "And?", author="Bob", **other), row("4", "user", "no", **other)]
+    if left == ["1", "2", "4"]:
+        rows.append(row("5", "assistant", "say", author="bob", **other))
+    result = ingest(rows, replace(CONFIG, forget=replace(CONFIG.forget, **forget)))
+    assert ids(result) == left
+    assert result.tally.dropped["forgotten"] == len(rows) - len(left)
+    assert not result.tally.examples
+
+
+def test_a_forgotten_interval_is_two_days() -> None:
+    for dates in ("2026-01-01", "2026-02-30/2026-03-01", "2026-01-02/2026-01-01"):
+        with pytest.raises(ConfigError, match=r"ingest\.forget\.dates has .*; write FIRST/LAST"):
+            ingest(PAIR, replace(CONFIG, forget=replace(CONFIG.forget, dates=[dates])))
+
+
+def test_a_turn_held_back_stays_as_context_and_is_counted() -> None:
+    log = "\n".join(f"2026-01-01 12:00:{n:02} ERROR worker {n} failed with code 17" for n in range(20))
+    result = ingest([*PAIR, row("3", "assistant", "What now?", 2), row("4", "user", log, 3)])
+    assert [turn.held for turn in result.turns] == [None, None, None, "machine_text"]
+    assert result.tally.held == {"machine_text": 1}
+    assert (result.tally.replies, result.tally.replies_held) == (1, 1)
+    (example,) = result.tally.lines()
+    assert (example["reason"], example["row"]) == ("machine_text", "4")
 
 
 Project = Callable[..., Path]
@@ -206,8 +348,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
             (folder / name).write_bytes(data)
             entries.append(ExportFile(name, sha256_file(folder / name), len(data), 1))
         write_manifest(folder, Manifest(tuple(entries), ("id",), synthetic))
-        roles = "{user: person, assistant: partner, system: drop}"
-        (tmp_path / "params.yaml").write_text(f"ingest:\n  source: {source}\n  roles: {roles}\n")
+        values = {"ingest": asdict(replace(CONFIG, source=source))}
+        (tmp_path / "params.yaml").write_text(json.dumps(values, default=lambda choice: choice.value))
         return tmp_path
 
     return make
@@ -234,7 +376,7 @@ def test_the_stage_writes_turns_and_counts(project: Project) -> None:
     metrics = read_json(root / stage.METRICS)
     assert pq.read_table(root / stage.TURNS).num_rows == 2
     assert metrics["rows"] == {
-        "in": 3, "out": 2, "dropped": {"duplicate": 1, "empty": 0, "interrupted": 0, "role": 0},
+        "in": 3, "out": 2, "dropped": {reason: int(reason == "duplicate") for reason in DROPPED},
         "by_role": {"assistant": 2, "user": 1},
     }  # fmt: skip
     assert metrics["scrubbed"] == {kind: int(kind == "email") for kind in KINDS}
@@ -353,10 +495,8 @@ def test_a_mutated_export_is_accounted_for_exactly_or_refused_with_one_error(
         result = ingest(rows, CONFIG)
     except TwinError:
         return
-    manifest = Manifest((ExportFile(name, sha256_file(path), path.stat().st_size, len(rows)),), ("id",))
-    counts: Any = measures(result, tmp_path, manifest)["rows"]
-    assert counts["in"] == len(rows) == counts["out"] + sum(counts["dropped"].values())
-    assert sum(counts["by_role"].values()) == len(rows)
-    assert len(result.turns) == counts["out"] == len({turn.id for turn in result.turns})
+    tally = result.tally
+    assert tally.rows == len(rows) == tally.turns.total() + tally.dropped.total() == tally.roles.total()
+    assert len(result.turns) == tally.turns.total() == len({turn.id for turn in result.turns})
     assert Counter(turn.role for turn in result.turns).keys() <= {"person", "partner"}
     write_turns(tmp_path / "turns.parquet", result.turns)

@@ -18,10 +18,14 @@ class Turn:
     role: Role
     content: str
     created_at: datetime
+    held: bool = False
+    """Context only: no reply to learn from."""
 
 
 def merge(turns: Iterable[Turn]) -> list[Turn]:
     """Join consecutive turns of one speaker with newlines; id and time are those of the first.
+
+    One turn that is held back holds the joined one back.
 
     Merging merged turns changes nothing, so a caller may merge a conversation once and pass parts of it on.
     """
@@ -30,4 +34,6 @@ def merge(turns: Iterable[Turn]) -> list[Turn]:
 
 
 def _joined(run: list[Turn]) -> Turn:
-    return replace(run[0], content="\n".join(turn.content for turn in run))
+    return replace(
+        run[0], content="\n".join(turn.content for turn in run), held=any(turn.held for turn in run)
+    )  # fmt: skip

@@ -162,6 +162,12 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def sha256_folder(path: Path) -> str:
+    """Return a sha256 of the names and bytes of all files below a folder, as 64 hex digits."""
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    return sha256_text("".join(f"{sha256_file(file)} {file.relative_to(path).as_posix()}\n" for file in files))
+
+
 @contextmanager
 def staged_folder(path: Path) -> Iterator[Path]:
     """Yield an empty folder that takes the place of `path` when the block ends without an error.

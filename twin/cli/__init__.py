@@ -31,11 +31,12 @@ def _register() -> None:
     from twin.cli.bring import bring
     from twin.cli.chat import chat
     from twin.cli.export import export
+    from twin.cli.forget import forget
     from twin.cli.note import note
     from twin.cli.plan import plan
     from twin.cli.summary import summary
 
-    for command in (bring, chat, export, note, plan, summary):
+    for command in (bring, chat, export, forget, note, plan, summary):
         app.command()(command)
 
 

@@ -68,7 +68,15 @@ def build(section: type[T], values: object, name: str, path: Path = PARAMS) -> T
     except (OmegaConfBaseException, ValueError) as error:
         place = f"{name}.{getattr(error, 'full_key', None) or ''}".rstrip(".")
         raise ConfigError(f"{path}: {place}: {str(error).splitlines()[0]}.") from error
-    made = section(**{key: getattr(plain, key) for key in typing.get_type_hints(section)})
+    return _made(section, plain, name, path)
+
+
+def _made(section: type[T], plain: Any, name: str, path: Path) -> T:
+    values = {key: getattr(plain, key) for key in typing.get_type_hints(section)}
+    for key, kind in typing.get_type_hints(section).items():
+        if isinstance(kind, type) and is_dataclass(kind):
+            values[key] = _made(kind, values[key], f"{name}.{key}", path)
+    made = section(**values)
     _check_bounds(made, name, path)
     return made
 

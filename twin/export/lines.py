@@ -1,25 +1,28 @@
-"""Bytes → numbered lines of text: opens plain and gzip files, strips a byte-order mark, refuses what is not UTF-8."""
+"""Blocks of bytes → numbered lines of text; refuses what is not UTF-8 and what holds a NUL."""
 
-import gzip
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 from twin.errors import DataError
-
-GZIP_MAGIC = b"\x1f\x8b"
-UTF8_BOM = b"\xef\xbb\xbf"
-UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
+from twin.export import streams
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Yield (line number from 1, line with its line end) of a UTF-8 file.
 
     Raises:
-        DataError: the file is missing, is cut or damaged gzip, is not UTF-8, or holds a NUL.
+        DataError: the file is missing, cut or damaged, is not UTF-8, or holds a NUL.
     """
-    for number, raw in enumerate(_raw_lines(path), 1):
+    return numbered(path, streams.blocks(path), 1)
+
+
+def numbered(path: Path, blocks: Iterable[bytes], first: int) -> Iterator[tuple[int, str]]:
+    """Yield (line number, line) of the part of a file that `blocks` are, whose first line has the number `first`.
+
+    Raises:
+        DataError: as `numbered_lines`.
+    """
+    for number, raw in enumerate(raw_lines(blocks), first):
         if b"\0" in raw:
             byte = raw.index(b"\0") + 1
             raise DataError(
@@ -34,38 +37,15 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
             ) from None
 
 
-def _raw_lines(path: Path) -> Iterator[bytes]:
-    with _open(path) as file:
-        lines = iter(file)
-        try:
-            yield _without_bom(path, next(lines, b""))
-            yield from lines
-        except EOFError:
-            raise DataError(
-                f"{path}: the gzip data ends too early: the file is cut. Copy or export it again."
-            ) from None
-        except (gzip.BadGzipFile, zlib.error) as error:
-            raise DataError(f"{path}: the gzip data is damaged ({error}). Copy or export it again.") from None
-
-
-def _open(path: Path) -> BinaryIO | gzip.GzipFile:
-    try:
-        with path.open("rb") as file:
-            magic = file.read(2)
-    except FileNotFoundError:
-        raise DataError(f"{path} is missing. Check the path.") from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}). Name a file that you may read.") from None
-    if not magic:
-        raise DataError(f"{path} is empty (0 bytes). Export again.")
-    if magic == GZIP_MAGIC:
-        return gzip.open(path, "rb")
-    if path.suffix.lower() == ".gz":
-        raise DataError(f"{path} is named .gz but is not gzip data. Rename it, or compress it with gzip.")
-    return path.open("rb")
-
-
-def _without_bom(path: Path, first: bytes) -> bytes:
-    if first.startswith(UTF16_BOMS):
-        raise DataError(f"{path}:1: the file is UTF-16. Save it as UTF-8, or run `iconv -f UTF-16 -t UTF-8`.")
-    return first.removeprefix(UTF8_BOM)
+def raw_lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield lines with their line ends, of which only LF is one."""
+    rest: list[bytes] = []
+    for block in blocks:
+        lines = block.split(b"\n")
+        rest.append(lines[0])
+        for line in lines[1:]:
+            yield b"".join(rest) + b"\n"
+            rest = [line]
+    last = b"".join(rest)
+    if last:
+        yield last

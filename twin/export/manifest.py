@@ -4,13 +4,16 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import tzinfo
 from pathlib import Path
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from twin.errors import ConfigError, DataError
 from twin.export.columns import are_of_turns
 from twin.export.records import columns, is_export
 from twin.files import read_json, sha256_file, write_json
+from twin.scrub import shown
 
 MANIFEST: Final = "manifest.json"
 RAW: Final = Path("data/raw")
@@ -28,6 +31,21 @@ class ExportFile:
 
 
 @dataclass(frozen=True)
+class Snapshot:
+    """Where and when rows were read that are no copy of export files."""
+
+    kind: str
+    """dump, chatgpt, claude, postgres or rest."""
+    place: str
+    """sha256 of the source's address (live) or of its file, its first 16 hex digits at least."""
+    table: str | None
+    until: str
+    """No row is later, ISO 8601 in UTC: the start of reading for a live table, the latest row for a file."""
+    left_out: dict[str, int]
+    """What of the source is no row, by reason."""
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What a folder of data/raw/ holds."""
 
@@ -36,6 +54,27 @@ class Manifest:
     """Every column of the files, as they name them."""
     synthetic: bool = False
     """True for data that a program made, such as the demo's."""
+    zone: str | None = None
+    """Zone of times that name none, as `twin bring --zone` said; None if there are no such times."""
+    snapshot: Snapshot | None = None
+    """Where and when the rows were read, if not copied from export files."""
+
+    @property
+    def tzinfo(self) -> tzinfo | None:
+        """The zone of times that name none."""
+        return zone_of(self.zone) if self.zone else None
+
+
+def zone_of(name: str) -> tzinfo:
+    """Return a time zone by its name in the IANA database.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    try:
+        return ZoneInfo(name)
+    except (ValueError, OSError, KeyError):
+        raise ConfigError(f"--zone {shown(name)} is no time zone. Name one such as UTC or Europe/Berlin.") from None
 
 
 def check_name(name: str, place: str) -> None:
@@ -52,7 +91,8 @@ def check_name(name: str, place: str) -> None:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write manifest.json into `folder`."""
-    write_json(folder / MANIFEST, asdict(manifest))
+    value = asdict(manifest)
+    write_json(folder / MANIFEST, {key: one for key, one in value.items() if one is not None})
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -87,7 +127,12 @@ def _parse(value: Mapping[str, Any]) -> Manifest:
     )
     if not files:
         raise ValueError("no files")
-    return Manifest(files, tuple(map(str, value["columns"])), bool(value.get("synthetic", False)))
+    snapshot = Snapshot(**value["snapshot"]) if value.get("snapshot") else None
+    zone = value.get("zone")
+    return Manifest(
+        files, tuple(map(str, value["columns"])), bool(value.get("synthetic", False)),
+        None if zone is None else str(zone), snapshot,
+    )  # fmt: skip
 
 
 def _plain(name: str) -> str:
@@ -110,7 +155,7 @@ def _nothing_there(folder: Path) -> str:
 def _check_files(folder: Path, named: set[str]) -> None:
     there = {path.name for path in folder.iterdir()}
     missing = sorted(named - there)
-    extra = sorted(name for name in there - named if _may_be_turns(folder / name))
+    extra = sorted(name for name in there - named - {MANIFEST} if _may_be_turns(folder / name))
     if missing:
         raise DataError(
             f"{folder / missing[0]} is missing, though {MANIFEST} names it. Bring it back with "

@@ -17,11 +17,14 @@ def counts_text(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{_name(role)} {count:,}" for role, count in ordered[:ROLES_SHOWN]) + more
 
 
-def override(role: str, speaker: str, known: bool) -> str:
-    """Return the option, or the line of conf/, that maps `role`; `known` says whether the map names it already."""
+def override(role: str, speaker: str, known: bool, key: str = "roles") -> str:
+    """Return the option, or the line of conf/, that maps `role`; `known` says whether the map names it already.
+
+    `key` is roles, or authors for a map of authors.
+    """
     if not _plain(role):
-        return f"the line {shown(role)}: {speaker} below roles: in your file of conf/ingest/"
-    return f"-S ingest.roles.{role}={speaker}" if known else f"-S '+ingest.roles.{role}={speaker}'"
+        return f"the line {shown(role)}: {speaker} below {key}: in your file of conf/ingest/source/"
+    return f"-S ingest.{key}.{role}={speaker}" if known else f"-S '+ingest.{key}.{role}={speaker}'"
 
 
 def _name(role: str) -> str:

@@ -1,12 +1,16 @@
 """Records → typed rows, one at a time: the exact and slow road, which knows file and line of every fault."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pyarrow as pa
+
 from twin.errors import DataError
 from twin.export import cells
+from twin.export.canonical import ROWS, instants
+from twin.export.formats import placed
 from twin.export.records import Record, records
 
 
@@ -36,8 +40,8 @@ class Row(NamedTuple):
 
     @property
     def place(self) -> str:
-        """Where the row stands, `file:line`."""
-        return f"{self.file}:{self.line}"
+        """Where the row stands, `file:line` or `file: object 17`."""
+        return placed(self.file, self.line)
 
 
 def read(path: Path, zone: tzinfo | None = None) -> Iterator[Row]:
@@ -48,17 +52,37 @@ def read(path: Path, zone: tzinfo | None = None) -> Iterator[Row]:
     """
     file = str(path)
     for record in records(path):
-        yield Row(file, record.line, **_values(file, record, zone))
+        yield Row(file, record.line, **values(file, record, zone))
 
 
-def _values(file: str, record: Record, zone: tzinfo | None) -> dict[str, Any]:
-    values: dict[str, Any] = {}
+def batch_of(path: Path, found: Iterable[Record], zone: tzinfo | None) -> pa.RecordBatch:
+    """Return records in the form of ROWS, each read cell by cell.
+
+    Raises:
+        DataError: a cell is not usable.
+    """
+    file = str(path)
+    read_rows = [values(file, record, zone) for record in found]
+    made = []
+    for field in ROWS:
+        column = [row[field.name] for row in read_rows]
+        made.append(instants(column) if field.name == "created_at" else pa.array(column, field.type))
+    return pa.RecordBatch.from_arrays(made, schema=ROWS)
+
+
+def values(file: str, record: Record, zone: tzinfo | None) -> dict[str, Any]:
+    """Return what a record's cells hold, by meaning.
+
+    Raises:
+        DataError: a cell is not usable.
+    """
+    found: dict[str, Any] = {}
     meaning = ""
     try:
         for meaning, read_cell in cells.READERS.items():
-            values[meaning] = read_cell(record.cells.get(meaning))
+            found[meaning] = read_cell(record.cells.get(meaning))
         meaning = "created_at"
-        values[meaning] = cells.instant(record.cells.get(meaning), zone)
+        found[meaning] = cells.instant(record.cells.get(meaning), zone)
     except cells.CellError as fault:
-        raise DataError(f"{file}:{record.line}: {record.names.get(meaning, meaning)} {fault}") from None
-    return values
+        raise DataError(f"{placed(file, record.line)}: {record.names.get(meaning, meaning)} {fault}") from None
+    return found

@@ -4,9 +4,11 @@ Each module yields batches in the form of `twin.export.canonical.ROWS`; `twin br
 Credentials come from the environment alone and are in no message, file or fingerprint.
 """
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
+from pathlib import Path
 from typing import Protocol
 
 import pyarrow as pa
@@ -40,3 +42,17 @@ class LiveSource(Protocol):
         Raises:
             DataError: the source could not be read to its end, or a cell is not usable.
         """
+
+
+def reader(
+    kind: str, table: str, zone: tzinfo | None, left_out: Counter[str]
+) -> Callable[[Path], Iterator[pa.RecordBatch]]:
+    """Return what reads a file of this kind: dump, chatgpt or claude; it counts what is no row into `left_out`."""
+    from twin.source import chatgpt, claude, restore
+
+    readers: dict[str, Callable[[Path], Iterator[pa.RecordBatch]]] = {
+        "dump": lambda path: restore.batches(path, table, zone),
+        "chatgpt": lambda path: chatgpt.batches(path, zone, left_out),
+        "claude": lambda path: claude.batches(path, zone, left_out),
+    }
+    return readers[kind]

@@ -1,0 +1,69 @@
+"""The cleaning rules: rows → those that nobody said; turns of a conversation → which are no example of the voice.
+
+A dropped row was said by nobody and is lost. A turn held back stays in the conversation, as a live prompt would
+hold it too, and is only no reply to learn from. No rule changes a text: typos are voice.
+"""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from stages.ingest.rules.acts import ACTS, act
+from stages.ingest.rules.copies import Copies
+from stages.ingest.rules.language import Languages
+from stages.ingest.rules.machine import machine_share
+from stages.ingest.rules.quoted import Said, by_assistant
+from stages.ingest.rules.rows import REASONS_DROPPED, row_reason, with_noise
+from twin.config.cleaning import CleaningConfig
+
+__all__ = ["ACTS", "REASONS_DROPPED", "REASONS_HELD", "Judge", "Verdict", "row_reason"]
+
+REASONS_HELD: Final = ("too_short", "machine_text", "quoted", "language", "repeated", "similar")
+"""Why a turn is no reply to learn from, in the order of the rules; copies come last, so the first one kept is kept."""
+
+
+class Verdict(NamedTuple):
+    """What the rules say of one turn."""
+
+    reason: str | None
+    """One of REASONS_HELD, or None for a turn to learn from; a partner's turn has none."""
+    long_form: bool
+    """Long enough to be marked as such; kept nevertheless."""
+    act: str
+    """One of ACTS, for reports only."""
+
+
+class Judge:
+    """Judges conversation after conversation, and remembers long texts of the person across them."""
+
+    def __init__(self, config: CleaningConfig) -> None:
+        """Load what the configured rules need.
+
+        Raises:
+            ConfigError: a language is not known, or its detector is not installed.
+        """
+        self._config = config
+        self._languages = Languages(config.languages)
+        self._copies = Copies(config.duplicate_characters, config.similarity)
+
+    def conversation(self, turns: Sequence[tuple[bool, str]]) -> list[Verdict]:
+        """Judge the turns of one conversation, (said by the person, text) in the order of time."""
+        said, verdicts = Said(), []
+        for is_person, content in turns:
+            if not is_person:
+                said.add(content)
+            reason = self._reason(content, said) if is_person else None
+            long_form = len(content) >= self._config.long_form_characters
+            verdicts.append(Verdict(reason, long_form, act(content)))
+        return verdicts
+
+    def _reason(self, content: str, said: Said) -> str | None:
+        config = self._config
+        if len(content) < config.characters_min:
+            return "too_short"
+        if with_noise(content, config) or machine_share(content) >= config.machine_share:
+            return "machine_text"
+        if said.share(content) >= config.quoted_share or by_assistant(content):
+            return "quoted"
+        if self._languages.foreign(content):
+            return "language"
+        return self._copies.reason(content)

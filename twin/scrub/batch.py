@@ -1,0 +1,68 @@
+"""Many turns at once: a column of texts → which of them could hold a secret, and the column without them.
+
+One pass of RE2, which has no look-around and whose time is linear, finds the suspects; only they are read in Python.
+"""
+
+from collections import Counter
+from functools import cache
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from twin.scrub.pattern import LABELS
+from twin.scrub.personal import PHONE_HINT
+from twin.scrub.scrubber import PATTERNS, Scrubber
+from twin.scrub.second import HINTS
+
+# What somebody typed that looks like a placeholder of ours: its number must not be given to another value.
+_TYPED: Final = f"<(?:{'|'.join(LABELS)})_[1-9]"
+
+
+@cache
+def prefilter(phones: bool = False) -> str:
+    """Return the one expression that is found in every text that a scrubber would change."""
+    hints = dict.fromkeys((*(pattern.hint for pattern in PATTERNS), *HINTS.values(), _TYPED))
+    return "|".join(f"(?:{hint})" for hint in (*hints, *([PHONE_HINT] if phones else [])))
+
+
+def suspects(texts: pa.Array, phones: bool = False) -> pa.Array:
+    """Say of each text whether it could hold something to remove; no text, no suspicion.
+
+    Args:
+        texts: strings.
+        phones: whether telephone numbers are looked for.
+    """
+    return pc.fill_null(pc.match_substring_regex(texts, pattern=prefilter(phones)), False)
+
+
+class BatchScrubber:
+    """Scrubs columns of turns batch by batch, with one scrubber for each conversation that has a suspect."""
+
+    def __init__(self, counts: Counter[str], phone_region: str | None = None, second_opinion: bool = False) -> None:
+        """See `Scrubber`."""
+        self._options = (counts, phone_region, second_opinion)
+        self._phones = phone_region is not None
+        self._scrubbers: dict[str, Scrubber] = {}
+
+    def scrub(self, texts: pa.Array, conversations: pa.Array) -> pa.Array:
+        """Return the texts without secrets and personal data; a batch's conversations may go on in the next.
+
+        Args:
+            texts: strings, or null.
+            conversations: as many ids; the texts of one id share their placeholders.
+        """
+        mask = suspects(texts, self._phones)
+        found = texts.filter(mask).to_pylist()
+        if not found:
+            return texts
+        scrubbers = [self._scrubber(key) for key in conversations.filter(mask).to_pylist()]
+        for text, scrubber in zip(found, scrubbers, strict=True):
+            scrubber.reserve([text])
+        scrubbed = [scrubber.scrub(text) for text, scrubber in zip(found, scrubbers, strict=True)]
+        return pc.replace_with_mask(texts, mask, pa.array(scrubbed, texts.type))
+
+    def _scrubber(self, conversation: str) -> Scrubber:
+        if conversation not in self._scrubbers:
+            self._scrubbers[conversation] = Scrubber(*self._options)
+        return self._scrubbers[conversation]
