@@ -21,12 +21,12 @@ COLUMNS = (
     "created_at", "content_hash", "content_text",
 )  # fmt: skip
 PHASES = ("exploration", "debugging", "planning", "consolidation", "synthesis")
-WORDS = (
+TEXT = (
     "the pipeline reads each row once and keeps its order so that a turn which was said twice is counted twice when we "
     "ship I think yes no maybe actually, let me check that again: why does test fail on main? because schema changed; "
     'retry after merge "quoted" don\'t café naïve – ok 👍 data\n\n```python\nprint(x)\n``` https://example.org/a?b=c'
-).split(" ")
-VOCABULARY = 5000  # beside WORDS, so that the text is packed about as well as real text
+)
+VOCABULARY = 5000  # beside TEXT, so that the text is packed about as well as real text
 MEAN_WORDS = 68  # some 460 bytes
 START = datetime(2024, 1, 1, tzinfo=UTC)
 BATCH = 10_000
@@ -37,7 +37,7 @@ def turns(count: int, seed: int = 7) -> Iterator[list[dict[str, Any]]]:
     rng = random.Random(seed)
     letters = "etaoinshrdlucmfwypvbgk"
     made = ["".join(rng.choices(letters, k=rng.randrange(3, 10))) for _ in range(VOCABULARY)]
-    words = made + list(WORDS) * 20
+    words = made + TEXT.split(" ") * 20
     conversation, depth, now, rows = "", 0, START, []
     for number in range(count):
         if not conversation or rng.random() < 0.04:

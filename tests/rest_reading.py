@@ -7,7 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from tests.postgrest_double import SECRET_KEY, Double
+from tests.postgrest_double import Double
+from tests.postgrest_keys import SECRET_KEY
 from twin.export.canonical import ROWS
 from twin.source import rest
 

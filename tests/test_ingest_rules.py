@@ -84,7 +84,9 @@ def test_a_row_with_words_of_a_speaker_stays(content: str) -> None:
 
 def test_own_words_beside_noise_are_held_back_and_a_mention_of_it_is_not() -> None:
     reminder = "<system-reminder>Your todo list is empty.</system-reminder>"
-    assert judged(f"{reminder}\nfix the login", f"fix the login\n{reminder}") == ["machine_text"] * 2
+    words = "fix the login before anything else, then tell priya that the queue can wait until monday at least"
+    assert machine_share(f"{words}\n{reminder}") < CONFIG.machine_share
+    assert judged(f"{reminder}\n{words}", f"{words}\n{reminder}") == ["machine_text"] * 2
     assert judged("what does <system-reminder> do, and should we keep it") == [None]
 
 
@@ -147,6 +149,8 @@ def test_pasted_machine_text_is_held_back(name: str) -> None:
         "{x} is a placeholder, fill it in",
         "put it in src/components/settings/billing/invoices/history/InvoiceHistoryTableRowActions please",
         "ok | fine | whatever you like",
+        "ERROR: it fails\ni want this order\n  first the queue, then the login page, as tom said\n  then tests",
+        "see data/2024/exports/2025/invoices/2026/history/01/02/03/04/05/06/07/08 for it",
         "Dear all:\n\nthe demo moves to friday.\n\nBest,\nAna",
     ],
 )
@@ -375,5 +379,5 @@ def test_every_reason_can_happen_and_partners_have_none() -> None:
     german = "das ist nicht das, was ich wollte, mach es bitte noch einmal"
     texts = ["k", MACHINE["npm"], "> a\n> b", german, LONG, LONG, near]
     assert [text for text in judged(*texts, config=config) if text] == [*REASONS_HELD]
-    assert Judge(config).conversation([(False, text) for text in texts])[0] == Verdict(None, False, "acknowledgement")
+    assert Judge(config).conversation([(False, text) for text in texts])[0] == Verdict(None, False, None)
     assert not any(one.reason for one in Judge(config).conversation([(False, text) for text in texts]))

@@ -12,7 +12,8 @@ import pytest
 from postgrest import CountMethod, SyncPostgrestClient
 from postgrest.exceptions import APIError
 
-from tests.postgrest_double import PUBLISHABLE_KEY, ROLES_SQL, SECRET_KEY, Double, jwt, serving
+from tests.postgrest_double import ROLES_SQL, Double, serving
+from tests.postgrest_keys import PUBLISHABLE_KEY, SECRET_KEY, jwt
 
 if TYPE_CHECKING:
     from tests.postgres import Server

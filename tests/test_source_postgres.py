@@ -16,13 +16,13 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from tests.postgres import Server, binaries, pooled, running
+from tests.postgres import Server, binaries, pooled, running, tried
 from twin.errors import ConfigError, DataError, TwinError
 from twin.export.canonical import ROWS
 from twin.source import postgres as source
 from twin.source.postgres.address import named_in
 from twin.source.postgres.table import name_of
-from twin.source.postgres.ways import BATCH_BYTES
+from twin.source.postgres.ways import BATCH_BYTES, session
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 TABLE = """
@@ -197,6 +197,13 @@ def test_the_reading_is_one_snapshot(postgres: Server, fresh: str, way: str):
         assert live.count(None) == 0
 
 
+def test_a_session_reads_one_snapshot_and_can_change_nothing(postgres: Server, way: str):
+    with session(named_in({"DATABASE_URL": postgres.url()}), guard=True) as opened:
+        names = ("transaction_isolation", "transaction_read_only", "row_security", "timezone")
+        shown = opened.rows(f"SELECT {', '.join(f'current_setting({name!r})' for name in names)}")
+        assert [tuple(row) for row in shown] == [("repeatable read", "on", "off", "UTC")]
+
+
 def test_odd_names_are_names_and_nothing_else(postgres: Server, fresh: str, way: str):
     odd = "a\"b'; drop table kept; --\\"
     quoted = '"' + odd.replace('"', '""') + '"'
@@ -239,8 +246,11 @@ grant select on through to reader, server;
 def test_rows_that_a_policy_hides_are_never_missing_without_a_word(postgres: Server, fresh: str, way: str):
     postgres.run(POLICIES, db=fresh)
     reader, server = postgres.url("reader", "r", db=fresh), postgres.url("server", "s", db=fresh)
-    with pytest.raises(DataError, match="row-level security hides rows.*BYPASSRLS.*--allow-row-security"):
+    with pytest.raises(DataError, match="row-level security hides rows.*BYPASSRLS.*--visible-rows-only"):
         rows(reader)
+    refused = pytest.raises(DataError, match="public.memory_turns: row-level security hides rows")
+    with refused, source.open("memory_turns", {"DATABASE_URL": reader}):
+        pytest.fail("it was opened")
     with pytest.raises(DataError, match="public.through: row-level security hides rows"):
         rows(reader, "through")
     assert len(rows(reader, allow_row_security=True)) == 2
@@ -303,6 +313,12 @@ def test_no_error_shows_the_password_or_the_url(postgres: Server, way: str):
         assert "\n" not in str(caught.value) or "session pooler      " in str(caught.value)
 
 
+def test_what_a_library_says_of_the_address_is_masked():
+    where = named_in({"DATABASE_URL": "postgresql://u:s%40crt%2Fw@localhost/db"})
+    said = f"bad s@crt/w or s%40crt%2Fw in {where.uri()} or postgres://u:other@host"
+    assert where.without_secrets(said) == "bad *** or *** in *** or ***" and "crt" not in repr(where)
+
+
 def test_a_source_shows_nothing_of_its_address(postgres: Server, nasty: str):
     with source.open("memory_turns", {"DATABASE_URL": postgres.url(db=nasty)}) as live:
         assert postgres.password not in repr(live) + repr(vars(live)) and "127.0.0.1" not in repr(vars(live))
@@ -359,6 +375,19 @@ def test_the_three_addresses_of_a_project_are_one_place():
     ]
     places = [named_in({"DATABASE_URL": url}).place() for url in urls]
     assert places[0] == places[1] == places[2] != places[3]
+
+
+def test_a_server_that_the_account_may_not_run_is_passed_over_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    closed = tmp_path / "closed" / "bin"
+    closed.mkdir(parents=True)
+    for name in ("initdb", "postgres"):
+        (closed / name).write_text("#!/bin/sh\nexit 1\n")
+        (closed / name).chmod(0o755)
+    closed.chmod(0o700)
+    monkeypatch.setenv("TWIN_TEST_PG_BIN", str(closed))
+    assert closed not in binaries() and f"{closed}: " in tried()
 
 
 def test_without_a_driver_the_error_says_what_to_install(postgres: Server, monkeypatch: pytest.MonkeyPatch):

@@ -4,6 +4,8 @@ The server is the double of postgrest_double over a real PostgreSQL with real ro
 """
 
 import logging
+import socket
+import ssl
 import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -13,10 +15,12 @@ from zoneinfo import ZoneInfo
 import psycopg
 import pytest
 
-from tests.postgrest_double import PUBLISHABLE_KEY, ROLES_SQL, SECRET_KEY, Double, jwt, serving
+from tests.postgrest_double import ROLES_SQL, Double, serving
+from tests.postgrest_keys import PUBLISHABLE_KEY, SECRET_KEY, jwt
 from tests.rest_reading import UNTIL, opened, patience, read
 from twin.errors import ConfigError, DataError
 from twin.source import rest
+from twin.source.rest.access import access
 
 if TYPE_CHECKING:
     from tests.postgres import Server
@@ -43,8 +47,8 @@ INSERT INTO huge SELECT 36893488147419103232 + id, 'c', 'user', 'x', created_at 
 CREATE TABLE texts (LIKE turns);
 ALTER TABLE texts ALTER id TYPE text COLLATE "COLLATION";
 INSERT INTO texts SELECT unnest(ARRAY['a', 'B', 'b', 'A', 'é', 'e', 'z', 'Z', 'a b', 'a,b', '"q"', 'x(y)', 'n.null',
-    '*', '%', '\\', 'a&b=c', 'a+b', '日本', 'null', E'new\\nline', '-1', '10', '9', 'not.x', '#', '?']), 'c', 'user', 'x',
-    timestamptz '2026-01-01 00:00:00+00';
+    '*', '%', '\\', 'a&b=c', 'a+b', '日本', 'null', E'new\\nline', '-1', '10', '9', 'not.x', '#', '?']), 'c', 'user',
+    'x', timestamptz '2026-01-01 00:00:00+00';
 CREATE TABLE local (LIKE turns);
 ALTER TABLE local ALTER created_at TYPE timestamp;
 INSERT INTO local VALUES (1, 'c', 'user', 'no time', NULL), (2, 'c', 'user', 'early', '2026-01-01 09:00:00'),
@@ -96,7 +100,7 @@ def test_a_secret_key_sees_every_row(double: Double, key: str) -> None:
 @pytest.mark.parametrize("key", [PUBLISHABLE_KEY, jwt("anon"), jwt("authenticated"), jwt("reader")])
 def test_a_key_that_row_level_security_holds_for_is_refused_before_anything_is_sent(double: Double, key: str) -> None:
     with (
-        pytest.raises(ConfigError, match="SUPABASE_KEY is a public key .*row level security .*--allow-public-key"),
+        pytest.raises(ConfigError, match="SUPABASE_KEY is a public key .*row level security .*--visible-rows-only"),
         opened(double, "turns", key),
     ):
         pass
@@ -240,6 +244,36 @@ def test_an_address_where_nobody_answers_is_told_after_all_tries() -> None:
     assert slept == [1, 2, 4]
 
 
+def test_a_host_that_has_no_address_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    slept: list[float] = []
+    with (
+        pytest.raises(DataError, match="no such host: check SUPABASE_URL"),
+        rest.open("turns", SET, patience=patience(slept)),
+    ):
+        pass
+    assert slept == []
+
+
+def test_a_certificate_that_is_not_trusted_is_told_at_once(double: Double, monkeypatch: pytest.MonkeyPatch) -> None:
+    def untrusted(_context: ssl.SSLContext, connection: socket.socket, **_: object) -> None:
+        connection.close()
+        raise ssl.SSLCertVerificationError(1, "certificate verify failed: self-signed certificate")
+
+    monkeypatch.setattr(ssl.SSLContext, "wrap_socket", untrusted)
+    slept: list[float] = []
+    environ = SET | {"SUPABASE_URL": double.url.replace("http:", "https:")}
+    with (
+        pytest.raises(DataError, match="certificate is not trusted: check SUPABASE_URL"),
+        rest.open("turns", environ, patience=patience(slept)),
+    ):
+        pass
+    assert slept == []
+
+
 @pytest.mark.parametrize("key", [SECRET_KEY, jwt("service_role")], ids=["secret", "service_role"])
 @pytest.mark.parametrize("kind", ["status", "html", "short", "reset", "stall"])
 def test_the_key_is_in_no_log_message_repr_or_chain(
@@ -262,6 +296,17 @@ def test_the_key_is_in_no_log_message_repr_or_chain(
     assert not any(part in text for text in everything for part in (key, key[:40]))
     if kind == "status":
         assert "<the key>" in str(caught.value)
+
+
+def test_a_key_does_not_go_where_a_redirect_says(double: Double) -> None:
+    double.fail("status", "first", status=302, body=b"", Location=f"{double.url}/rest/v1/turns?select=id&order=id")
+    with pytest.raises(DataError, match="302 .*the address moved"), opened(double, "turns"):
+        pass
+    assert [kind for kind, _ in double.requests] == ["first"]
+
+
+def test_the_key_is_not_in_the_repr_of_what_holds_it() -> None:
+    assert SECRET_KEY not in repr(access(SET, False))
 
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

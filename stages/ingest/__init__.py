@@ -127,7 +127,7 @@ def measures(tally: Tally, export: Export) -> dict[str, object]:
         "acts": {act: tally.acts[act] for act in ACTS},
         "first": tally.first,
         "last": tally.last,
-        "scrubbed": {kind: tally.scrubbed[kind] for kind in KINDS},
+        "scrubbed": {kind: tally.scrubbed[kind] for kind in KINDS if tally.scrubbed[kind]},
     }
 
 

@@ -64,6 +64,7 @@ class Spill:
             if self._file is None:
                 self._file = tempfile.TemporaryFile()  # noqa: SIM115
                 self._writer = pa.ipc.new_stream(self._file, self._batches[0].schema)
+            assert self._writer is not None, "nothing is put down after the first reading"
             for batch in self._batches:
                 self._writer.write_batch(batch)
         self._batches, self._bytes = [], 0

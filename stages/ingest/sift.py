@@ -110,7 +110,7 @@ class Sieve:
         codes[twice] = CODE["duplicate"]
         counts = Counter(codes.tolist())
         self._tally.dropped.update({reason: counts[code] for reason, code in CODE.items() if counts[code]})
-        return codes == 0
+        return np.equal(codes, 0)
 
     def _duplicates(self, codes: np.ndarray) -> list[int]:
         """Return the rows whose id stood before, with the same content."""

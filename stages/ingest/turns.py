@@ -1,6 +1,6 @@
 """Kept rows in their order → turns: judged, scrubbed, one conversation at a time."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -12,8 +12,7 @@ from stages.ingest.rules import Judge
 from stages.ingest.tally import Tally
 from twin.config.ingest import IngestConfig, Speaker
 from twin.export.canonical import EPOCH, INSTANT
-from twin.scrub import Scrubber
-from twin.scrub.batch import suspects
+from twin.scrub.batch import BatchScrubber
 
 PERSON: Final = Speaker.person.value
 SCHEMA: Final = pa.schema(
@@ -29,7 +28,7 @@ SCHEMA: Final = pa.schema(
         pa.field("domain", pa.string()),
         pa.field("held", pa.string()),
         pa.field("long_form", pa.bool_(), nullable=False),
-        pa.field("act", pa.string(), nullable=False),
+        pa.field("act", pa.string()),
     ]
 )
 Row = dict[str, Any]
@@ -54,58 +53,50 @@ class Turn:
     """Why the turn is context only and no reply to learn from; None when it can be learned."""
     long_form: bool
     """A long reply of the person: the note's remedy where short ones leave the data thin."""
-    act: str
-    """Dialogue act by surface form, for reporting."""
+    act: str | None
+    """Dialogue act of the person's turn by its surface form, for reporting."""
 
 
 def turns(tables: Iterable[pa.Table], config: IngestConfig, tally: Tally) -> Iterator[Turn]:
     """Yield the turns of tables of whole conversations in order."""
     judge = Judge(config.cleaning)
-    # Ids are scrubbed as texts are: an address that serves as an id is an address.
-    ids = _clean_for(_scrubber(config, tally))
+    # An address that serves as an id is an address, and the same one throughout.
+    ids = BatchScrubber(tally.scrubbed, config.phone_region, second_opinion=True)
     for table in tables:
-        for conversation in _conversations(table, phones=config.phone_region is not None):
-            scrubber = _scrubber(config, tally)
-            scrubber.reserve(row["content"] for row in conversation)
-            scrub = _clean_for(scrubber)
-            yield from _counted(list(_turns(conversation, judge, ids, scrub)), tally)
+        texts = BatchScrubber(tally.scrubbed, config.phone_region, second_opinion=True)
+        for conversation in _conversations(table, ids, texts):
+            yield from _counted(list(_turns(conversation, judge)), tally)
 
 
-def _scrubber(config: IngestConfig, tally: Tally) -> Scrubber:
-    return Scrubber(tally.scrubbed, config.phone_region, second_opinion=True)
-
-
-def _clean_for(scrubber: Scrubber) -> Callable[[str, bool], str]:
-    return lambda text, suspect: scrubber.scrub(text) if suspect else text
-
-
-def _conversations(table: pa.Table, phones: bool) -> Iterator[list[Row]]:
-    wanted = ("id", "conversation_id", "speaker", "content", "phase", "salience", "domain")
-    columns = {name: table.column(name).to_pylist() for name in wanted}
+def _conversations(table: pa.Table, ids: BatchScrubber, texts: BatchScrubber) -> Iterator[list[Row]]:
+    keys = table.column("conversation_id").combine_chunks()
+    everywhere = pa.nulls(len(table), pa.string()).fill_null("")
+    columns = {name: table.column(name).to_pylist() for name in ("speaker", "salience")}
+    columns["key"], columns["said"] = keys.to_pylist(), table.column("content").to_pylist()
     columns["moment"] = table.column("created_at").cast(pa.int64()).to_pylist()
-    for name in ("id", "conversation_id", "content", "phase", "domain"):
-        columns[f"{name}?"] = suspects(table.column(name), phones).to_pylist()
+    for name, scrubber, whose in (
+        ("conversation_id", ids, everywhere), ("id", ids, everywhere),
+        ("content", texts, keys), ("phase", texts, keys), ("domain", texts, keys),
+    ):  # fmt: skip
+        columns[name] = scrubber.scrub(table.column(name).combine_chunks(), whose).to_pylist()
     rows = (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
-    for _, conversation in groupby(rows, key=lambda row: row["conversation_id"]):
+    for _, conversation in groupby(rows, key=lambda row: row["key"]):
         yield list(conversation)
 
 
-def _turns(
-    conversation: Sequence[Row], judge: Judge, ids: Callable[[str, bool], str], scrub: Callable[[str, bool], str]
-) -> Iterator[Turn]:
-    verdicts = judge.conversation([(row["speaker"] == PERSON, row["content"]) for row in conversation])
-    conversation_id = ids(conversation[0]["conversation_id"], conversation[0]["conversation_id?"])
+def _turns(conversation: Sequence[Row], judge: Judge) -> Iterator[Turn]:
+    verdicts = judge.conversation([(row["speaker"] == PERSON, row["said"]) for row in conversation])
     for position, (row, verdict) in enumerate(zip(conversation, verdicts, strict=True)):
         yield Turn(
-            id=ids(row["id"], row["id?"]),
-            conversation_id=conversation_id,
+            id=row["id"],
+            conversation_id=row["conversation_id"],
             position=position,
             role=row["speaker"],
-            content=scrub(row["content"], row["content?"]),
+            content=row["content"],
             created_at=EPOCH + timedelta(microseconds=row["moment"]),
-            phase=scrub(row["phase"], row["phase?"]) if row["phase"] else None,
+            phase=row["phase"],
             salience=row["salience"],
-            domain=scrub(row["domain"], row["domain?"]) if row["domain"] else None,
+            domain=row["domain"],
             held=verdict.reason,
             long_form=verdict.long_form,
             act=verdict.act,
@@ -116,9 +107,8 @@ def _counted(conversation: list[Turn], tally: Tally) -> list[Turn]:
     tally.conversations += 1
     tally.turns.update(turn.role for turn in conversation)
     for turn in conversation:
-        if turn.role == PERSON:
-            tally.acts[turn.act] += 1
-            tally.long_form += turn.long_form
+        tally.acts.update([turn.act] if turn.act else [])
+        tally.long_form += turn.long_form
         if turn.held:
             tally.held[turn.held] += 1
             tally.example(turn.held, turn.id, turn.content)

@@ -38,11 +38,13 @@ def bring(paths: Sequence[Path], wish: Wish) -> Brought:
 
 
 def kind_of(path: Path) -> str:
-    """Return what a file is: export, dump, chatgpt or claude."""
+    """Return what a file or folder is: export, dump, chatgpt or claude."""
     from twin.source import accounts, dump
 
-    if path.name.lower().endswith((".json", ".zip")):
-        return accounts.kind(path) or "export"
+    if path.is_dir() or path.name.lower().endswith((".json", ".zip")):
+        account = accounts.kind(path)
+        if account:
+            return account
     return "dump" if dump.is_dump(path) else "export"
 
 
@@ -91,7 +93,7 @@ def _unpacked(kind: str, files: Sequence[Path], wish: Wish) -> Brought:
     def fill(target: Path) -> Manifest:
         made = [write_part(target, watched(read(path), survey, wish, None)) for path in files]
         until = survey.last.isoformat()
-        snapshot = Snapshot(kind, digest, table, until, dict(sorted(left_out.items())))
+        snapshot = Snapshot(kind, digest, table, until, dict(sorted((+left_out).items())))
         return Manifest(tuple(made), tuple(ROWS.names), snapshot=snapshot)
 
     return stored(fill, survey, wish)

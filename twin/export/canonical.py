@@ -80,7 +80,8 @@ def _instants(column: pa.Array) -> pa.Array | None:
         or pa.types.is_large_string(column.type)
         or (pa.types.is_timestamp(column.type) and column.type.tz)
     ):
-        made = column.cast(INSTANT)
+        nanoseconds = pa.types.is_timestamp(column.type) and column.type.unit == "ns"
+        made = column.cast(INSTANT, safe=not nanoseconds)  # what is less than a microsecond is cut off
     else:
         return None
     bounds = pc.min_max(made.cast(pa.int64())).as_py()
@@ -163,7 +164,7 @@ def _cell_by_cell(
     field: pa.Field, column: pa.Array, names: Mapping[str, str], place: Callable[[int], str], zone: tzinfo | None
 ) -> pa.Array:
     values: list[Any] = []
-    for row, value in enumerate(_python(column)):
+    for row, value in enumerate(python_values(column)):
         try:
             values.append(
                 cells.instant(value, zone) if field.name == "created_at" else cells.READERS[field.name](value)
@@ -175,12 +176,13 @@ def _cell_by_cell(
     return pa.array(values, field.type)
 
 
-def _python(column: pa.Array) -> list[Any]:
+def python_values(column: pa.Array) -> list[Any]:
+    """Return a column as Python's values; times as text in ISO 8601."""
     if not pa.types.is_timestamp(column.type):
         return list(column.to_pylist())
     # Text, as pyarrow makes datetimes of years 1 to 9999 only, and through pandas: 'infinity' is outside of them.
     zone = "Z" if column.type.tz else ""
-    texts = pc.strftime(column.cast(pa.timestamp("us")), format="%Y-%m-%dT%H:%M:%S").to_pylist()
+    texts = pc.strftime(column.cast(pa.timestamp(column.type.unit)), format="%Y-%m-%dT%H:%M:%S").to_pylist()
     return [None if value is None else value + zone for value in texts]
 
 

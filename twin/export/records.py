@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from twin.errors import DataError
 from twin.export import objects, parquet, streams, tables
+from twin.export.canonical import python_values
 from twin.export.columns import Columns, match
 from twin.export.formats import format_of, is_csv, is_export, placed
 from twin.export.lines import numbered_lines
@@ -122,9 +123,9 @@ def _object_records(path: Path) -> Iterator[Record]:
 def _parquet_records(path: Path) -> Iterator[Record]:
     number = 0
     for names, batch in parquet.tables(path):
-        for cells in batch.to_pylist():
+        for cells in zip(*map(python_values, batch.columns), strict=True):
             number += 1
-            yield Record(number, names, cells)
+            yield Record(number, names, dict(zip(batch.schema.names, cells, strict=True)))
 
 
 def _objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -22,7 +22,13 @@ _MODELS: Final = (
     issued("firecrawl_key", "fc-", "fc-[0-9a-f]{32}", closed=True, hint="fc-[0-9a-f]{9}"),
 )
 _CLOUDS: Final = (
-    issued("aws_key_id", "akia asia abia acca a3t", "(?:A3T[A-Z0-9]|A(?:KI|SI|BI|CC)A)[A-Z0-9]{16}", closed=True, hint="(?:A3T[A-Z0-9]|A(?:KI|SI|BI|CC)A)[A-Z0-9]{6}"),
+    issued(
+        "aws_key_id",
+        "akia asia abia acca a3t",
+        "(?:A3T[A-Z0-9]|A(?:KI|SI|BI|CC)A)[A-Z0-9]{16}",
+        closed=True,
+        hint="(?:A3T[A-Z0-9]|A(?:KI|SI|BI|CC)A)[A-Z0-9]{6}",
+    ),
     Pattern(
         "aws_secret_key",
         ("secret",),
@@ -77,18 +83,36 @@ _CODE: Final = (
     issued("vault_token", "hvs. hvb. hvr.", r"hv[sbr]\.[\w-]{20,}"),
     issued("terraform_token", ".atlasv1.", r"[A-Za-z0-9]{14}\.atlasv1\.[\w-]{50,}"),
     issued("pulumi_token", "pul-", "pul-[0-9a-f]{40}", closed=True),
-    issued("doppler_token", "dp.", r"dp\.[a-z]{2,5}\.(?:[a-z0-9_-]{2,35}\.)?[A-Za-z0-9]{40,44}", hint=r"dp\.[a-z]{2,5}\.[A-Za-z0-9_-]"),
+    issued(
+        "doppler_token",
+        "dp.",
+        r"dp\.[a-z]{2,5}\.(?:[a-z0-9_-]{2,35}\.)?[A-Za-z0-9]{40,44}",
+        hint=r"dp\.[a-z]{2,5}\.[A-Za-z0-9_-]",
+    ),
     issued("sentry_token", "sntrys_ sntryu_", r"sntry[su]_[A-Za-z0-9+/=_-]{40,}"),
     issued("grafana_token", "glsa_ glc_", r"(?:glsa_[A-Za-z0-9]{32}_[0-9a-fA-F]{8}|glc_[A-Za-z0-9+/]{32,}={0,2})"),
     issued("new_relic_key", "nrak- nrii- nraa- nrra-", r"NR(?:AK|II|AA|RA)-[\w-]{24,}"),
     issued("postman_key", "pmak-", "PMAK-[0-9a-f]{24}-[0-9a-f]{34}", hint="PMAK-"),
     issued("posthog_key", "phc_ phx_", "ph[cx]_[A-Za-z0-9]{32,}", with_digit),
-    issued("artifactory_key", "akc ap", "(?:AKC[A-Za-z0-9]{10,}|AP[0-9A-F][A-Za-z0-9]{8,})", with_digit, closed=True, hint="AKC[A-Za-z0-9]{8}|AP[0-9A-F][A-Za-z0-9]{8}"),
+    issued(
+        "artifactory_key",
+        "akc ap",
+        "(?:AKC[A-Za-z0-9]{10,}|AP[0-9A-F][A-Za-z0-9]{8,})",
+        with_digit,
+        closed=True,
+        hint="AKC[A-Za-z0-9]{8}|AP[0-9A-F][A-Za-z0-9]{8}",
+    ),
     issued("age_key", "age-secret-key-1", "(?i:AGE-SECRET-KEY-1)[A-Za-z0-9]{50,}"),
     issued("one_password_token", "ops_eyj", r"ops_eyJ[\w-]{40,}"),
 )
 _OFFICE: Final = (
-    issued("slack_token", "xox xapp-", r"(?i:xox[a-z](?:\.xox[a-z])?|xapp)-[\w-]{10,}", with_digit, hint="(?i:xox[a-z]|xapp)[.-]"),
+    issued(
+        "slack_token",
+        "xox xapp-",
+        r"(?i:xox[a-z](?:\.xox[a-z])?|xapp)-[\w-]{10,}",
+        with_digit,
+        hint="(?i:xox[a-z]|xapp)[.-]",
+    ),
     issued(
         "webhook",
         "hooks.slack.com/ /webhooks/ webhook.office.com/",
@@ -111,7 +135,13 @@ _OFFICE: Final = (
     issued("brevo_key", "xkeysib-", "xkeysib-[0-9a-f]{64}-[A-Za-z0-9]{16}"),
     issued("resend_key", "re_", "re_[A-Za-z0-9]{8}_[A-Za-z0-9]{20,}", with_digit, hint="re_[A-Za-z0-9]{8}_"),
     issued("linear_key", "lin_", "lin_(?:api|oauth)_[A-Za-z0-9]{30,}", hint="lin_(?:api|oauth)_"),
-    issued("notion_token", "ntn_ secret_", "(?:ntn_[A-Za-z0-9]{40,}|secret_[A-Za-z0-9]{43})", closed=True, hint="ntn_[A-Za-z0-9]{9}|secret_[A-Za-z0-9]{20}"),
+    issued(
+        "notion_token",
+        "ntn_ secret_",
+        "(?:ntn_[A-Za-z0-9]{40,}|secret_[A-Za-z0-9]{43})",
+        closed=True,
+        hint="ntn_[A-Za-z0-9]{9}|secret_[A-Za-z0-9]{20}",
+    ),
     issued("airtable_token", "pat", r"pat[A-Za-z0-9]{14}\.[0-9a-f]{64}", hint=r"pat[A-Za-z0-9]{14}\."),
     issued("atlassian_token", "atatt3 atctt3 atbb", r"(?:AT[AC]TT3[\w=-]{60,}|ATBB[A-Za-z0-9]{28,})"),
     issued("figma_token", "figd_ figo_ figu_ figp_", r"fig[doup]_[\w-]{30,}"),
@@ -122,7 +152,12 @@ _OFFICE: Final = (
     issued("facebook_token", "eaa", "EAA[A-Za-z0-9]{80,}", hint="EAA[A-Za-z0-9]{12}"),
 )
 _SHOPS: Final = (
-    issued("stripe_key", "rk_ whsec_", "(?:rk_(?:live|test)_[A-Za-z0-9]{16,}|whsec_[A-Za-z0-9+/]{20,}={0,2})", hint="rk_(?:live|test)_|whsec_"),
+    issued(
+        "stripe_key",
+        "rk_ whsec_",
+        "(?:rk_(?:live|test)_[A-Za-z0-9]{16,}|whsec_[A-Za-z0-9+/]{20,}={0,2})",
+        hint="rk_(?:live|test)_|whsec_",
+    ),
     issued("shopify_token", "shpat_ shpca_ shppa_ shpss_", "shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}"),
     issued("square_token", "sq0", r"sq0[a-z]{3}-[\w-]{22,}"),
     issued("easypost_key", "ezak ezat", "EZ(?:AK|TK|AT)[A-Za-z0-9]{50,}"),

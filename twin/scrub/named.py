@@ -21,7 +21,24 @@ _SECRET: Final = "(?:secret|token|api[_-]?key|access[_-]?key|auth[_-]?key|privat
 # What follows the name says that the value is no secret: where it lies, how many there are, when it ends.
 _ABOUT: Final = r"(?![_-](?:file|path|dir|url|uri|type|count|name|at|expir\w*|ttl|limit|budget|length|len|version)\b)"
 _WORDS: Final = frozenset(
-    "none null nil true false str string bytes text undefined required optional secretstr input redacted hidden".split()
+    (
+        "none",
+        "null",
+        "nil",
+        "true",
+        "false",
+        "str",
+        "string",
+        "bytes",
+        "text",
+        "undefined",
+        "required",
+        "optional",
+        "secretstr",
+        "input",
+        "redacted",
+        "hidden",
+    )
 )
 # A dotted name, a call, an index, a type with parameters.
 _CODE: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+\W*|[A-Za-z_][\w.]*[(\[].*", re.DOTALL)

@@ -36,7 +36,7 @@ _IBAN_LENGTHS: Final = {
     )
     for country in countries.split()
 }
-_FILES: Final = frozenset("png jpg jpeg gif svg webp ico avif css js ts tsx py rs md txt json tgz gz zip whl".split())
+_FILES: Final = frozenset(("png", "jpg", "jpeg", "gif", "svg", "webp", "ico", "avif"))
 # First digits and lengths. Source: ISO/IEC 7812 ranges as the card networks publish them.
 _CARDS: Final = re.compile(
     r"4(?:\d{12}|\d{15}|\d{18})|(?:5[1-5]\d\d|222[1-9]|22[3-9]\d|2[3-6]\d\d|27[01]\d|2720)\d{12}|3[47]\d{13}"
@@ -49,11 +49,10 @@ _GROUPS: Final = {(4, 4, 4, 4), (4, 6, 5), (4, 6, 4), (4, 4, 4, 4, 3), (4, 4, 4,
 
 
 def email(value: str) -> int:
-    """Accept what is not a picture for fine displays (`icon@2x.png`), a version (`lib@1.2.beta`) or a file."""
+    """Accept what is not a picture for fine displays (`icon@2x.png`) or a version (`lib@1.2.beta`)."""
     domain = value.split("@", 1)[1]
-    file = domain.rsplit(".", 1)[1].lower() in _FILES and re.match(r"\dx\.|[\w-]+\.\w+$", domain)
-    known = re.match(r"(?:\dx|latest|next|v?\d+(?:\.\d+)+[\w-]*)\.", domain)
-    return 0 if file and known else 0 if re.match(r"v?\d+\.\d+", domain) else len(value)
+    picture = re.match(r"\dx\.", domain) and domain.rsplit(".", 1)[1].lower() in _FILES
+    return 0 if picture or re.match(r"v?\d+\.\d+", domain) else len(value)
 
 
 def ip_address(value: str) -> int:
@@ -121,6 +120,7 @@ PERSONAL: Final = (
         re.ASCII | re.IGNORECASE,
         "IP",
         ip_address,
+        rare=r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]",
     ),
     Pattern(
         "ip_address",
@@ -129,6 +129,7 @@ PERSONAL: Final = (
         r"(?<![\w:.])(?P<value>[23][0-9a-fA-F]{3}:(?:[0-9a-fA-F]{0,4}:){1,6}(?:[0-9a-fA-F]{1,4})?)(?![\w:])",
         label="IP",
         accept=ip_address,
+        rare="[23][0-9a-fA-F]{3}:",
     ),
     Pattern(
         "card",
@@ -138,12 +139,13 @@ PERSONAL: Final = (
         r"(?<![\w.])(?<!\w-)(?=(?P<value>[2-6]\d{3}(?:\d{9}|[ -]\d)[\d -]{0,40}[\w.-]{0,3}))\d+",
         label="CARD",
         accept=card,
+        rare="[0-9]{13}|[0-9]{4}[ -][0-9]{4,6}[ -][0-9]{4}",
     ),
     Pattern(
         "iban",
         (),
         rf"(?:^|[^A-Za-z0-9])(?i:{'|'.join(_IBAN_LENGTHS)})[0-9]{{2}}(?:[ -]?[A-Za-z0-9]){{11}}",
-        rf"(?<![A-Za-z0-9])(?P<value>(?:{'|'.join(_IBAN_LENGTHS)})\d\d(?:[ -]?[A-Z0-9]){{11,30}})",
+        r"(?<![A-Za-z0-9])(?P<value>[A-Z]{2}\d\d(?:[ -]?[A-Z0-9]){11,30})",
         re.ASCII | re.IGNORECASE,
         "IBAN",
         iban,
@@ -178,7 +180,8 @@ def _phone(region: str) -> Accept:
         ) from None
     if region not in phonenumbers.SUPPORTED_REGIONS:
         raise ConfigError(
-            f'"{region[:20]}" is not a region of telephone numbers. Give the two letters of a country, such as DE or US.'
+            f'"{region[:20]}" is not a region of telephone numbers. '
+            "Give the two letters of a country, such as DE or US."
         )
 
     def is_valid(value: str) -> bool:
@@ -189,7 +192,9 @@ def _phone(region: str) -> Accept:
 
     # Another number may follow, so the candidate is cut at the spaces in it, longest first.
     def accept(value: str) -> int:
-        ends = [end for end in range(len(value), 6, -1) if value[end - 1].isdigit() and not value[end : end + 1].isdigit()]
+        ends = [
+            end for end in range(len(value), 6, -1) if value[end - 1].isdigit() and not value[end : end + 1].isdigit()
+        ]
         return next((end for end in ends if is_valid(value[:end])), 0)
 
     return accept

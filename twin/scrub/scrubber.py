@@ -57,15 +57,22 @@ class Scrubber:
 
     def scrub(self, text: str) -> str:
         """Return `text` without secrets and personal data."""
+        text = self.redact(text)
+        return self.reconsider(text) if self._second_opinion else text
+
+    def redact(self, text: str) -> str:
+        """Return `text` without what our table finds."""
         self.reserve([text])
         # A replacement can bare what touched it. Each round leaves fewer letters outside of placeholders, so this ends.
-        while True:
-            scrubbed = self._table(text)
-            if scrubbed == text and self._second_opinion:
-                scrubbed = self._ask(text)
-            if scrubbed == text:
-                return text
-            text = scrubbed
+        while (redacted := self._table(text)) != text:
+            text = redacted
+        return text
+
+    def reconsider(self, text: str) -> str:
+        """Return `text`, redacted before, without what detect-secrets still finds."""
+        while (asked := self._ask(text)) != text:
+            text = self.redact(asked)
+        return text
 
     def _table(self, text: str) -> str:
         for place in self._candidates(text):

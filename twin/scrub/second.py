@@ -12,7 +12,9 @@ from typing import Final, Protocol
 from twin.scrub.pattern import says_something
 
 # A detector and a hint for RE2 that is found wherever the detector finds something; others are not asked.
-_AFTER_KEY: Final = r"""(?i:key|pwd|pw|pass|password|token)["']?\]? *(?::=|=>|[:= ]) *["']?[A-Za-z0-9_\x{17f}\x{212a}-]{24}"""
+_AFTER_KEY: Final = (
+    r"""(?i:key|pwd|pw|pass|password|token)["']?\]? *(?::=|=>|[:= ]) *["']?[A-Za-z0-9_\x{17f}\x{212a}-]{24}"""
+)
 HINTS: Final = {
     "aws.AWSKeyDetector": r"""(?:A3T|ABIA|ACCA|AKIA|ASIA)[0-9A-Z]{4}|['"][0-9a-zA-Z/+\x{17f}\x{212a}]{40}['"]""",
     "azure_storage_key.AzureStorageKeyDetector": "AccountKey=",
@@ -37,11 +39,11 @@ HINTS: Final = {
 # Never asked, and why.
 LEFT_OUT: Final = {
     "artifactory.ArtifactoryDetector": "takes long words in capitals; our table wants a digit",
-    "ip_public.IPPublicDetector": "takes version numbers and documentation addresses, which our table leaves on purpose",
+    "ip_public.IPPublicDetector": "takes version numbers and documentation addresses, which we leave on purpose",
     "npm.NpmDetector": "its time grows with the square of a line; our table has npm tokens",
     "openai.OpenAIDetector": "its time grows with the square of a line; our table has sk- keys and T3BlbkFJ",
     "private_key.PrivateKeyDetector": "finds the headline, not the key; our table takes headline and key",
-    "keyword.KeywordDetector": "takes labels and code: see docs/log.md",
+    "keyword.KeywordDetector": "adds nothing to our named secrets: 4 hits in 53,000 lines of code, none a secret",
 }
 # Detectors go back in a line as far as it is long, and try each split of a run of spaces.
 _LINE: Final = 2000

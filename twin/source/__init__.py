@@ -48,11 +48,13 @@ def reader(
     kind: str, table: str, zone: tzinfo | None, left_out: Counter[str]
 ) -> Callable[[Path], Iterator[pa.RecordBatch]]:
     """Return what reads a file of this kind: dump, chatgpt or claude; it counts what is no row into `left_out`."""
-    from twin.source import chatgpt, claude, restore
+    from twin.source.chatgpt import batches as chatgpt
+    from twin.source.claude import batches as claude
+    from twin.source.restore import batches as dump
 
     readers: dict[str, Callable[[Path], Iterator[pa.RecordBatch]]] = {
-        "dump": lambda path: restore.batches(path, table, zone),
-        "chatgpt": lambda path: chatgpt.batches(path, zone, left_out),
-        "claude": lambda path: claude.batches(path, zone, left_out),
+        "dump": lambda path: dump(path, table, zone),
+        "chatgpt": lambda path: chatgpt(path, zone, left_out),
+        "claude": lambda path: claude(path, zone, left_out),
     }
     return readers[kind]

@@ -27,9 +27,13 @@ class Verdict(NamedTuple):
     reason: str | None
     """One of REASONS_HELD, or None for a turn to learn from; a partner's turn has none."""
     long_form: bool
-    """Long enough to be marked as such; kept nevertheless."""
-    act: str
-    """One of ACTS, for reports only."""
+    """A long text of the person; kept nevertheless."""
+    act: str | None
+    """One of ACTS, for reports only; None for a partner's turn."""
+
+
+PARTNER: Final = Verdict(None, False, None)
+"""A partner's turns are context, and not judged."""
 
 
 class Judge:
@@ -49,11 +53,12 @@ class Judge:
         """Judge the turns of one conversation, (said by the person, text) in the order of time."""
         said, verdicts = Said(), []
         for is_person, content in turns:
-            if not is_person:
+            if is_person:
+                long_form = len(content) >= self._config.long_form_characters
+                verdicts.append(Verdict(self._reason(content, said), long_form, act(content)))
+            else:
                 said.add(content)
-            reason = self._reason(content, said) if is_person else None
-            long_form = len(content) >= self._config.long_form_characters
-            verdicts.append(Verdict(reason, long_form, act(content)))
+                verdicts.append(PARTNER)
         return verdicts
 
     def _reason(self, content: str, said: Said) -> str | None:

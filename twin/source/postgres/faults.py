@@ -18,7 +18,7 @@ TIMEOUT: Final = (
 )
 POLICY: Final = (
     "row-level security hides rows of it from this account, and they would be missing without a word. Connect as the "
-    "table's owner or an account with BYPASSRLS, such as postgres, or allow it: `--allow-row-security`."
+    "table's owner or an account with BYPASSRLS, such as postgres, or bring what it sees: `--visible-rows-only`."
 )
 DENIED: Final = (
     "this account may not read it. Grant it (`GRANT SELECT ON table TO name`), or connect as the table's owner."

@@ -71,7 +71,7 @@ def access(environ: Mapping[str, str], allow_public_key: bool) -> Access:
         raise ConfigError(
             f"{name} is a public key (role {shown(role)}): row level security would hide rows from it without a word, "
             "and what came would look whole. Use the project's secret key (sb_secret_… or service_role); if the rows "
-            "that the public may see are what you want, say --allow-public-key."
+            "that the public may see are what you want, say --visible-rows-only."
         )
     return Access(url, key, None if role == FULL_ROLE else role, loopback)
 

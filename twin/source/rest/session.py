@@ -126,8 +126,6 @@ class Session:
         self._last, self._sent_s = None, time.monotonic()
         try:
             made = ask.build(self._client, rows).execute()
-        except httpx.TimeoutException:
-            return Fault("the answer stalled", smaller=True)
         except (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.InvalidURL):
             return Fault("the request could not be made", "check SUPABASE_URL and --table")
         except httpx.RequestError as error:
@@ -140,7 +138,13 @@ class Session:
         return self._checked(made.data, ask, rows)
 
     def _broken(self, error: Exception) -> Fault:
-        name = type(error).__name__
+        import httpx
+
+        if isinstance(error, httpx.TimeoutException):
+            connecting = isinstance(error, httpx.ConnectTimeout)
+            return Fault(
+                "there was no connection in time" if connecting else "the answer stalled", smaller=not connecting
+            )
         chain = list(_chain(error))
         if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in chain):
             return Fault(
@@ -149,7 +153,7 @@ class Session:
         unknown = any(isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME for cause in chain)
         if unknown and not self._reached:
             return Fault("no such host", "check SUPABASE_URL; a paused project has no address")
-        return Fault(f"the connection broke ({name})")
+        return Fault(f"the connection broke ({type(error).__name__})")
 
     def _refused(self, error: Any) -> Fault:
         said = " ".join(str(part) for part in (error.message, error.hint) if part)
