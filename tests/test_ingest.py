@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 
 from stages import ingest as stage
 from stages.ingest import write_turns
-from stages.ingest.order import BUCKET_BYTES
 from stages.ingest.tally import DROPPED, Tally
 from stages.ingest.turns import SCHEMA, Turn
 from twin.config.cleaning import CleaningConfig
@@ -207,7 +206,7 @@ def test_secrets_leave_every_column_and_are_counted_by_kind() -> None:
         "<EMAIL_1>",
     ]
     assert [turn.conversation_id for turn in result.turns] == ["<EMAIL_1>/1", "<EMAIL_1>/1", "<EMAIL_2>/1"]
-    assert result.tally.scrubbed == {"email": 7, "sk_key": 3}
+    assert result.tally.scrubbed == {"email": 8, "sk_key": 3}
 
 
 def test_turns_parquet_has_its_columns_and_the_same_bytes_again(tmp_path: Path) -> None:
@@ -233,9 +232,9 @@ def test_buckets_on_disk_give_the_same_turns(monkeypatch: pytest.MonkeyPatch) ->
     ]
     rows += rows[5:40]
     whole = ingest(rows)
-    monkeypatch.setattr("stages.ingest.order.BUCKET_BYTES", 4096)
+    monkeypatch.setattr("stages.ingest.order.PIECE_BYTES", 1024)
+    monkeypatch.setattr("stages.ingest.order.PIECES", 3)
     parts = ingest(rows)
-    assert BUCKET_BYTES > 4096
     assert parts.turns == whole.turns
     assert parts.tally == whole.tally
     assert parts.tally.dropped == {"duplicate": 35}

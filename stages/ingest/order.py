@@ -15,8 +15,10 @@ import pyarrow as pa
 
 from twin.files import storing
 
-BUCKET_BYTES: Final = 24 << 20
-"""Rows that are in memory at a time; a longer conversation is one bucket all the same."""
+PIECE_BYTES: Final = 1 << 20
+"""Rows that are made Python's at a time; a longer conversation is one piece all the same."""
+PIECES: Final = 24
+"""Pieces that are in memory at a time, as Arrow's."""
 ROW_BYTES: Final = 150  # of a row beside its content
 TEMPORARY: Final = Path(tempfile.gettempdir())
 
@@ -27,8 +29,8 @@ class Spill:
     First all are put down, then they are read, as often as needed; `close` lets the file go.
     """
 
-    def __init__(self, memory_bytes: int = BUCKET_BYTES) -> None:
-        self._memory_bytes = memory_bytes
+    def __init__(self, memory_bytes: int | None = None) -> None:
+        self._memory_bytes = memory_bytes or PIECES * PIECE_BYTES
         self._batches: list[pa.RecordBatch] = []
         self._bytes = 0
         self._file: BinaryIO | None = None
@@ -112,11 +114,11 @@ def suspects(id_hashes: np.ndarray) -> set[int]:
 
 
 def final_order(keys: Keys, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the numbers of the kept rows in their order, and the bucket of each.
+    """Return the numbers of the kept rows in their order, and the piece of each, 0, 1, ….
 
     The earliest conversation comes first, ties by id. Rows of one instant are ordered by trajectory_depth, then
     trajectory_sibling_order, then as the export has them: an order by id would shuffle question and answer.
-    `kept` has one truth value a row. A conversation is in one bucket.
+    `kept` has one truth value a row. A conversation is in one piece.
     """
     conversation, _, created, within, sizes = keys.arrays()
     rows = np.flatnonzero(kept)
@@ -125,7 +127,7 @@ def final_order(keys: Keys, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     ranks = _ranks(starts, keys.names())[conversation[rows]]
     order = np.lexsort((rows, within[rows], created[rows], ranks))
     rows, ranks = rows[order], ranks[order]
-    return rows, _buckets(ranks, sizes[rows])
+    return rows, _pieces(ranks, sizes[rows])
 
 
 def _ranks(starts: np.ndarray, names: Sequence[str]) -> np.ndarray:
@@ -135,38 +137,41 @@ def _ranks(starts: np.ndarray, names: Sequence[str]) -> np.ndarray:
     return ranks
 
 
-def _buckets(ranks: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+def _pieces(ranks: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     first = np.concatenate(([True], np.diff(ranks) != 0)) if len(ranks) else np.array([], bool)
     before = np.cumsum(sizes, dtype=np.int64) - sizes
     conversation = np.cumsum(first) - 1
-    raw = (before // BUCKET_BYTES)[first][conversation] if len(ranks) else np.array([], np.int64)
+    raw = (before // PIECE_BYTES)[first][conversation] if len(ranks) else np.array([], np.int64)
     return np.unique(raw, return_inverse=True)[1] if len(ranks) else raw
 
 
-def in_order(spill: Spill, rows: np.ndarray, buckets: np.ndarray) -> Iterator[pa.Table]:
-    """Yield the rows with these numbers in this order, a bucket at a time.
+def in_order(spill: Spill, rows: np.ndarray, pieces: np.ndarray) -> Iterator[pa.Table]:
+    """Yield the rows with these numbers in this order, a piece at a time.
 
-    `rows` are numbers of the spilled rows, counted through all batches; `buckets` never falls.
+    `rows` are numbers of the spilled rows, counted through all batches; `pieces` never falls.
     """
     if not len(rows):
         return
+    buckets = pieces // PIECES
     parts = _distribute(spill, rows, buckets)
     with ExitStack() as stack:
         for part in parts:
             stack.callback(part.close)
         for bucket, part in enumerate(parts):
+            mine = np.flatnonzero(buckets == bucket)
             # A part holds its rows in the order of their numbers.
-            places = np.argsort(np.argsort(rows[buckets == bucket]))
-            table = pa.Table.from_batches(list(part)).take(pa.array(places))
+            places = np.argsort(np.argsort(rows[mine]))
+            table = pa.Table.from_batches(list(part)).combine_chunks()
             part.close()
-            yield table
+            for piece in np.split(places, np.flatnonzero(np.diff(pieces[mine])) + 1):
+                yield table.take(pa.array(piece))
 
 
 def _distribute(spill: Spill, rows: np.ndarray, buckets: np.ndarray) -> list[Spill]:
     count = int(buckets[-1]) + 1
     by_number = np.argsort(rows)
     numbers, places = rows[by_number], buckets[by_number]
-    parts = [Spill(BUCKET_BYTES // count) for _ in range(count)]
+    parts = [Spill(PIECES * PIECE_BYTES // count) for _ in range(count)]
     start = 0
     for batch in spill:
         first, last = np.searchsorted(numbers, (start, start + len(batch)))

@@ -15,6 +15,7 @@ from rapidfuzz.fuzz import ratio
 SKETCH: Final = 16  # hashes of a text
 STRETCH: Final = 12  # characters; long enough to be rare, short enough that few hold a typo
 LONG_MAX: Final = 20_000  # characters of a text that are sketched and compared; ratio takes the square of it
+REMEMBERED: Final = 50_000  # long texts that later ones are compared with; some 50 MiB
 _SLOTS: Final = 1 << 12
 _FULL: Final = 0.5
 _PRIMES: Final = tuple(np.uint64(prime) for prime in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9))
@@ -24,7 +25,7 @@ Hashes = np.ndarray[tuple[int], np.dtype[np.uint64]]
 
 
 class Copies:
-    """Remembers the long texts that were kept: 8 bytes each for exact copies; the text and its sketch for near ones."""
+    """Remembers long texts that were kept: a digest of each for exact copies; for near ones the first 50,000 whole."""
 
     def __init__(self, characters: int, similarity: float | None) -> None:
         self._characters, self._similarity = characters, similarity
@@ -48,8 +49,9 @@ class Copies:
         for number in self._owners.of(hashes):
             if ratio(text, self._texts[number].decode(), score_cutoff=similarity):
                 return True
-        self._owners.claim(hashes, len(self._texts))
-        self._texts.append(text.encode())
+        if len(self._texts) < REMEMBERED:
+            self._owners.claim(hashes, len(self._texts))
+            self._texts.append(text.encode())
         return False
 
 
