@@ -12,7 +12,7 @@ from stages.ingest.rules import Judge
 from stages.ingest.tally import Tally
 from twin.config.ingest import IngestConfig, Speaker
 from twin.export.canonical import EPOCH, INSTANT
-from twin.scrub.batch import BatchScrubber
+from twin.scrub.batch import BatchScrubber, suspects_of_all
 
 PERSON: Final = Speaker.person.value
 SCHEMA: Final = pa.schema(
@@ -64,21 +64,21 @@ def turns(tables: Iterable[pa.Table], config: IngestConfig, tally: Tally) -> Ite
     ids = BatchScrubber(tally.scrubbed, config.phone_region, second_opinion=True)
     for table in tables:
         texts = BatchScrubber(tally.scrubbed, config.phone_region, second_opinion=True)
-        for conversation in _conversations(table, ids, texts):
+        for conversation in _conversations(table, ids, texts, config.phone_region is not None):
             yield from _counted(list(_turns(conversation, judge)), tally)
 
 
-def _conversations(table: pa.Table, ids: BatchScrubber, texts: BatchScrubber) -> Iterator[list[Row]]:
+def _conversations(table: pa.Table, ids: BatchScrubber, texts: BatchScrubber, phones: bool) -> Iterator[list[Row]]:
     keys = table.column("conversation_id").combine_chunks()
     everywhere = pa.nulls(len(table), pa.string()).fill_null("")
     columns = {name: table.column(name).to_pylist() for name in ("speaker", "salience")}
     columns["key"], columns["said"] = keys.to_pylist(), table.column("content").to_pylist()
     columns["moment"] = table.column("created_at").cast(pa.int64()).to_pylist()
-    for name, scrubber, whose in (
-        ("conversation_id", ids, everywhere), ("id", ids, everywhere),
-        ("content", texts, keys), ("phase", texts, keys), ("domain", texts, keys),
-    ):  # fmt: skip
-        columns[name] = scrubber.scrub(table.column(name).combine_chunks(), whose).to_pylist()
+    wanted = {"conversation_id": ids, "id": ids, "content": texts, "phase": texts, "domain": texts}
+    arrays = [table.column(name).combine_chunks() for name in wanted]
+    masks = suspects_of_all(arrays, phones)
+    for (name, scrubber), array, mask in zip(wanted.items(), arrays, masks, strict=True):
+        columns[name] = scrubber.scrub(array, everywhere if scrubber is ids else keys, mask).to_pylist()
     rows = (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
     for _, conversation in groupby(rows, key=lambda row: row["key"]):
         yield list(conversation)

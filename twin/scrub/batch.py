@@ -4,6 +4,7 @@ One pass of RE2, which has no look-around and whose time is linear, finds the su
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from functools import cache
 from typing import Final
 
@@ -42,6 +43,17 @@ def suspects(texts: pa.Array, phones: bool = False) -> pa.Array:
     return pc.fill_null(pc.match_substring_regex(texts, pattern=prefilter(phones)), False)
 
 
+def suspects_of_all(columns: Sequence[pa.Array], phones: bool = False) -> list[pa.Array]:
+    """Say the same of several columns: RE2 reads its expression once, which takes milliseconds, and each text once."""
+    encoded = [column.dictionary_encode() for column in columns]
+    known, masks = suspects(pa.concat_arrays([one.dictionary for one in encoded]), phones), []
+    start = 0
+    for one in encoded:
+        masks.append(pc.fill_null(known.slice(start, len(one.dictionary)).take(one.indices), False))
+        start += len(one.dictionary)
+    return masks
+
+
 def _reconsidered(texts: list[str], scrubbers: list[Scrubber]) -> list[str]:
     # Asking detect-secrets takes as long as our whole table, and hardly a text has anything left for it.
     asked = pc.match_substring_regex(pa.array(texts, pa.string()), pattern=second_hint()).to_pylist()
@@ -59,14 +71,15 @@ class BatchScrubber:
         self._phones = phone_region is not None
         self._scrubbers: dict[str, Scrubber] = {}
 
-    def scrub(self, texts: pa.Array, conversations: pa.Array) -> pa.Array:
+    def scrub(self, texts: pa.Array, conversations: pa.Array, mask: pa.Array | None = None) -> pa.Array:
         """Return the texts without secrets and personal data; a batch's conversations may go on in the next.
 
         Args:
             texts: strings, or null.
             conversations: as many ids; the texts of one id share their placeholders.
+            mask: their `suspects`, if known.
         """
-        mask = suspects(texts, self._phones)
+        mask = suspects(texts, self._phones) if mask is None else mask
         found = texts.filter(mask).to_pylist()
         if not found:
             return texts
