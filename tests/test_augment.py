@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -105,10 +106,19 @@ def test_everything_is_counted() -> None:
         "examples": 4,
         "cold_start": 2,
         "neutralised": 1,
-        "dropped": {"no_context": 1, "empty": 1},
+        "dropped": {"no_context": 1, "held": 0, "empty": 1},
     }
     assert sum(regimes.values()) == 2
     assert set(means) == {scalar.name for scalar in CONFIG.scalars}
+
+
+def test_a_reply_held_back_is_context_and_no_example() -> None:
+    talk = conversation(SAID)
+    held = [replace(turn, held=turn.id == "c2") for turn in talk.turns]
+    rows, tally = augment([Conversation("c", held)], CONFIG)
+    assert [row["id"] for row in rows] == ["c4", "c6"]
+    assert rows[0]["messages"] == augment([talk], CONFIG)[0][1]["messages"]
+    assert tally.dropped == {"held": 1}
 
 
 def test_replies_without_a_reading_leave_no_mean_behind() -> None:
@@ -124,8 +134,11 @@ def test_replies_without_a_reading_leave_no_mean_behind() -> None:
             [("partner", "a"), ("partner", "b")],
             "none of 2 turns is the person's. Name the person's role in ingest.roles",
         ),
-        ([("person", "a")], "of 1 in 1 conversations 1 open their conversation and 0 are empty"),
-        ([("partner", "a"), ("person", "")], "of 1 in 1 conversations 0 open their conversation and 1 are empty"),
+        ([("person", "a")], "of 1 in 1 conversations 1 open their conversation, 0 were held back by ingest and 0 are"),
+        (
+            [("partner", "a"), ("person", "")],
+            "of 1 in 1 conversations 0 open their conversation, 0 were held back by ingest and 1 are",
+        ),
     ],
 )
 def test_data_without_a_reply_to_learn_from_are_refused(said: Said, words: str) -> None:
@@ -135,16 +148,20 @@ def test_data_without_a_reply_to_learn_from_are_refused(said: Said, words: str) 
 
 def table(rows: list[dict[str, Any]]) -> pa.Table:
     kinds = {"position": pa.int64(), "created_at": pa.timestamp("us", "UTC")}
-    names = ["id", "conversation_id", "position", "role", "content", "created_at"]
+    names = ["id", "conversation_id", "position", "role", "content", "created_at", "held"]
     return pa.Table.from_pylist(rows, pa.schema([(name, kinds.get(name, pa.string())) for name in names]))
 
 
 def rows_of(talk: Conversation) -> list[dict[str, Any]]:
-    return [vars(turn) | {"conversation_id": talk.id, "position": n} for n, turn in enumerate(talk.turns)]
+    return [
+        vars(turn) | {"conversation_id": talk.id, "position": n, "held": "quoted" if turn.held else None}
+        for n, turn in enumerate(talk.turns)
+    ]
 
 
 def test_a_turns_file_is_read_back_across_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     talks = [conversation(SAID, name) for name in "abc"]
+    talks[1].turns[2] = replace(talks[1].turns[2], held=True)
     pq.write_table(table([row for talk in talks for row in rows_of(talk)]), tmp_path / "turns.parquet")
     monkeypatch.setattr(stage, "BATCH_ROWS", 5)
     assert list(stage.read(tmp_path / "turns.parquet")) == talks

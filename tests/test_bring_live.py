@@ -31,6 +31,7 @@ class Table:
     fingerprint: Fingerprint = MARK
     windows: list[datetime | None] = field(default_factory=list)
     fault: Exception | None = None
+    note: str = ""
 
     def count(self, until: datetime | None) -> int:
         return sum(until is None or one.created_at <= until for one in self.rows)
@@ -124,6 +125,11 @@ def test_rows_beyond_the_start_are_told_and_not_taken(tmp_path: Path, table: Tab
     brought = bring(tmp_path)
     assert brought.notes == ("1 rows are newer than the start, or have no time: left out",)
     assert len(ids(brought)) == 7
+
+
+def test_what_a_source_does_not_show_is_told(tmp_path: Path, table: Table) -> None:
+    table.note = "rows hidden by row security are missing"
+    assert bring(tmp_path).notes == (table.note,)
 
 
 def test_an_empty_table_is_an_error_that_speaks_of_row_security(tmp_path: Path, table: Table) -> None:

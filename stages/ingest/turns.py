@@ -1,10 +1,9 @@
 """Kept rows in their order → turns: judged, scrubbed, one conversation at a time."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
-from itertools import groupby
-from typing import Any, Final
+from itertools import groupby, pairwise
+from typing import Final, NamedTuple
 
 import pyarrow as pa
 
@@ -31,11 +30,10 @@ SCHEMA: Final = pa.schema(
         pa.field("act", pa.string()),
     ]
 )
-Row = dict[str, Any]
+Columns = dict[str, list[str]]
 
 
-@dataclass(frozen=True)
-class Turn:
+class Turn(NamedTuple):
     """One turn of a conversation; the columns of turns.parquet."""
 
     id: str
@@ -64,62 +62,59 @@ def turns(tables: Iterable[pa.Table], config: IngestConfig, tally: Tally) -> Ite
     ids = BatchScrubber(tally.scrubbed, config.phone_region, second_opinion=True)
     for table in tables:
         texts = BatchScrubber(tally.scrubbed, config.phone_region, second_opinion=True)
-        for conversation in _conversations(table, ids, texts, config.phone_region is not None):
-            yield from _counted(list(_turns(conversation, judge)), tally)
+        clean = _scrubbed(table, ids, texts, phones=config.phone_region is not None)
+        for conversation in _conversations(table, clean, judge):
+            _count(conversation, tally)
+            yield from conversation
 
 
-def _conversations(table: pa.Table, ids: BatchScrubber, texts: BatchScrubber, phones: bool) -> Iterator[list[Row]]:
+def _scrubbed(table: pa.Table, ids: BatchScrubber, texts: BatchScrubber, phones: bool) -> Columns:
     keys = table.column("conversation_id").combine_chunks()
     everywhere = pa.nulls(len(table), pa.string()).fill_null("")
-    columns = {name: table.column(name).to_pylist() for name in ("speaker", "salience")}
-    columns["key"], columns["said"] = keys.to_pylist(), table.column("content").to_pylist()
-    columns["moment"] = table.column("created_at").cast(pa.int64()).to_pylist()
     wanted = {"conversation_id": ids, "id": ids, "content": texts, "phase": texts, "domain": texts}
     arrays = [table.column(name).combine_chunks() for name in wanted]
     masks = suspects_of_all(arrays, phones)
-    for (name, scrubber), array, mask in zip(wanted.items(), arrays, masks, strict=True):
-        columns[name] = scrubber.scrub(array, everywhere if scrubber is ids else keys, mask).to_pylist()
-    rows = (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
-    for _, conversation in groupby(rows, key=lambda row: row["key"]):
-        yield list(conversation)
+    return {
+        name: scrubber.scrub(array, everywhere if scrubber is ids else keys, mask).to_pylist()
+        for (name, scrubber), array, mask in zip(wanted.items(), arrays, masks, strict=True)
+    }
 
 
-def _turns(conversation: Sequence[Row], judge: Judge) -> Iterator[Turn]:
-    verdicts = judge.conversation([(row["speaker"] == PERSON, row["said"]) for row in conversation])
-    for position, (row, verdict) in enumerate(zip(conversation, verdicts, strict=True)):
-        yield Turn(
-            id=row["id"],
-            conversation_id=row["conversation_id"],
-            position=position,
-            role=row["speaker"],
-            content=row["content"],
-            created_at=EPOCH + timedelta(microseconds=row["moment"]),
-            phase=row["phase"],
-            salience=row["salience"],
-            domain=row["domain"],
-            held=verdict.reason,
-            long_form=verdict.long_form,
-            act=verdict.act,
+def _conversations(table: pa.Table, clean: Columns, judge: Judge) -> Iterator[list[Turn]]:
+    """Yield the turns of each conversation; it is judged as it was said, and written `clean`."""
+    names = ("conversation_id", "speaker", "content", "salience")
+    keys, speakers, said, salience = (table.column(name).to_pylist() for name in names)
+    moments = [EPOCH + timedelta(microseconds=one) for one in table.column("created_at").cast(pa.int64()).to_pylist()]
+    starts = [row for row, key in enumerate(keys) if row == 0 or key != keys[row - 1]]
+    for start, stop in pairwise([*starts, len(keys)]):
+        mine = slice(start, stop)
+        verdicts = judge.conversation(
+            [(one == PERSON, text) for one, text in zip(speakers[mine], said[mine], strict=True)]
         )
+        columns = (
+            clean["id"][mine], clean["conversation_id"][mine], range(stop - start), speakers[mine],
+            clean["content"][mine], moments[mine], clean["phase"][mine], salience[mine], clean["domain"][mine],
+            verdicts,
+        )  # fmt: skip
+        yield [Turn(*values, *verdict) for *values, verdict in zip(*columns, strict=True)]
 
 
-def _counted(conversation: list[Turn], tally: Tally) -> list[Turn]:
+def _count(conversation: list[Turn], tally: Tally) -> None:
     tally.conversations += 1
-    tally.turns.update(turn.role for turn in conversation)
+    tally.turns.update([turn.role for turn in conversation])
+    tally.acts.update([turn.act for turn in conversation if turn.act])
+    tally.long_form += sum([turn.long_form for turn in conversation])
     for turn in conversation:
-        tally.acts.update([turn.act] if turn.act else [])
-        tally.long_form += turn.long_form
         if turn.held:
             tally.held[turn.held] += 1
             tally.example(turn.held, turn.id, turn.content)
-    moments = [turn.created_at.isoformat() for turn in (conversation[0], conversation[-1])]
-    tally.first = min(filter(None, (tally.first, moments[0])))
-    tally.last = max(tally.last, moments[1])
+    first, last = conversation[0].created_at.isoformat(), conversation[-1].created_at.isoformat()
+    tally.first = min(filter(None, (tally.first, first)))
+    tally.last = max(tally.last, last)
     for reply in replies(conversation):
         held = any(turn.held for turn in reply)
         tally.replies += not held
         tally.replies_held += held
-    return conversation
 
 
 def replies(conversation: Iterable[Turn]) -> Iterator[list[Turn]]:
@@ -144,5 +139,5 @@ def batches(made: Iterable[Turn], rows: int) -> Iterator[pa.RecordBatch]:
 
 
 def _batch(rows: list[Turn]) -> pa.RecordBatch:
-    columns = {field.name: [getattr(turn, field.name) for turn in rows] for field in fields(Turn)}
-    return pa.RecordBatch.from_pydict(columns, schema=SCHEMA)
+    columns = [pa.array(values, kind) for values, kind in zip(zip(*rows, strict=True), SCHEMA.types, strict=True)]
+    return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)

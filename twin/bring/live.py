@@ -37,6 +37,7 @@ def bring_live(kind: str, wish: Wish, environ: Mapping[str, str]) -> Brought:
         if not total:
             raise DataError(_no_rows(source.fingerprint))
         notes = [f"{every - total:,} rows are newer than the start, or have no time: left out"] if every > total else []
+        notes += [source.note] if source.note else []
         if old and total == _rows(old):
             survey.read(wish.folder / file.name for file in old.files)
             return brought(wish, old, survey, False, (*notes, "nothing is new"))

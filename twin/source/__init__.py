@@ -32,6 +32,8 @@ class LiveSource(Protocol):
     """A table that grows while it is read; opened by a context manager of its module."""
 
     fingerprint: Fingerprint
+    note: str
+    """What the person should know of what the source does not show; mostly nothing."""
 
     def count(self, until: datetime | None) -> int:
         """Return the number of rows with created_at ≤ `until`, or of all rows, those without created_at too."""

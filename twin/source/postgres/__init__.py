@@ -54,6 +54,7 @@ class Live:
         self.fingerprint = Fingerprint(
             "postgres", where.place(), str(table.name), tuple(column.name for column in table.found)
         )
+        self.note = "" if guard else "rows that row security hides from this role, if any, are missing"
 
     def count(self, until: datetime | None) -> int:
         """Return the number of rows with created_at ≤ `until`, or of all rows, those without created_at too.
