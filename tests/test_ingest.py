@@ -330,6 +330,11 @@ def test_a_turn_held_back_stays_as_context_and_is_counted() -> None:
     assert (example["reason"], example["row"]) == ("machine_text", "4")
 
 
+def params(config: IngestConfig) -> str:
+    """Return a params.yaml; JSON is YAML."""
+    return json.dumps({"ingest": asdict(config)}, default=lambda choice: choice.value)
+
+
 Project = Callable[..., Path]
 
 
@@ -346,8 +351,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
             (folder / name).write_bytes(data)
             entries.append(ExportFile(name, sha256_file(folder / name), len(data), 1))
         write_manifest(folder, Manifest(tuple(entries), ("id",), synthetic))
-        values = {"ingest": asdict(replace(CONFIG, source=source))}
-        (tmp_path / "params.yaml").write_text(json.dumps(values, default=lambda choice: choice.value))
+        (tmp_path / "params.yaml").write_text(params(replace(CONFIG, source=source)))
         return tmp_path
 
     return make
