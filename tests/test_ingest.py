@@ -22,6 +22,7 @@ from stages import ingest as stage
 from stages.ingest import write_turns
 from stages.ingest.tally import DROPPED, Tally
 from stages.ingest.turns import SCHEMA, Turn
+from tests import planted
 from twin.config.cleaning import CleaningConfig
 from twin.config.ingest import Damaged, ForgetConfig, IngestConfig, Speaker
 from twin.errors import ConfigError, DataError, TwinError
@@ -391,6 +392,40 @@ def test_the_stage_writes_turns_and_counts(project: Project) -> None:
     assert metrics["turns"] == {"partner": 1, "person": 1}
     assert metrics["first"] == "2026-01-01T12:00:00+00:00"
     assert metrics["export"]["edited"] is False
+
+
+def test_no_planted_secret_is_left_in_any_file_or_message(project: Project, capfd: pytest.CaptureFixture[str]) -> None:
+    log = "\n".join(f"2026-01-01 12:00:{n:02} ERROR key rejected: KEY" for n in range(5))
+    kinds, cells = [kind for kind in planted.FORMS if kind != "phone"], []
+    for minute, kind in enumerate(kinds):
+        said, time = planted.text(kind, 1), f"2026-01-01 {minute // 60:02}:{minute % 60:02}:00+00"
+        for role, text in (
+            ("assistant", said),
+            ("user", f"no. {said}"),
+            ("system", said),
+            ("user", log.replace("KEY", said)),
+        ):
+            cells.append([str(len(cells)), "c", role, text, time, str(len(cells))])
+    for role, text in (("assistant", "And now?"), ("user", "go on")):
+        cells.append([str(len(cells)), "d", role, text, f"2026-01-02 12:00:0{len(cells) % 2}+00", str(len(cells))])
+    root = project({"a.csv": table(cells)})
+    stage.main()
+    values = [planted.value(kind, 1) for kind in kinds]
+    with (root / "data/raw/mine/a.csv").open(encoding="utf-8", newline="") as file:
+        raw = "".join(row["content_text"] for row in csv.DictReader(file))
+    written = [path for path in root.rglob("*") if path.is_file() and "raw" not in path.parts]
+    assert {path.name for path in written} >= {"turns.parquet", "left_out.jsonl", "ingest.json"}
+    texts = [path.read_text() for path in written if path.suffix != ".parquet"]
+    texts += [str(value) for row in pq.read_table(root / stage.TURNS).to_pylist() for value in row.values()]
+    for value in values:
+        assert value in raw
+        assert not any(value in text for text in texts), value[:4]
+    damaged = ["1", "c", "user", values[0], planted.text("url_password", 1), "0"]
+    (root / "data/raw/mine/a.csv").write_bytes(table([damaged]))
+    with pytest.raises(DataError, match="created_at is") as error:
+        stage.main()
+    shown = str(error.value) + "".join(capfd.readouterr())
+    assert not any(value in shown for value in values)
 
 
 def test_the_hash_of_the_export_is_that_of_its_bytes(project: Project) -> None:
