@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from tests.test_ingest import batches, row
+from tests.exports import batches, row
 from twin.bring import live
 from twin.bring.live import bring_live
 from twin.bring.store import Brought, Wish

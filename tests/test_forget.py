@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from tests.test_ingest import CONFIG, table
+from tests.exports import CONFIG, table
 from twin.config.ingest import ForgetConfig, IngestConfig
 from twin.export.manifest import ExportFile, Manifest, write_manifest
 from twin.files import sha256_file

@@ -17,10 +17,10 @@ import pyarrow as pa
 import pytest
 
 from stages import ingest as stage
+from tests.exports import CONFIG, params
 from tests.postgrest_double import ROLES_SQL, serving
 from tests.postgrest_keys import SECRET_KEY
 from tests.structure import ROOT
-from tests.test_ingest import CONFIG, params
 from twin.bring import bring
 from twin.bring.live import bring_live
 from twin.bring.store import Wish
