@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from twin.bring import bring as bring_files
+from twin.bring import kind_of
 from twin.bring.store import Brought, Wish, project_root
-from twin.cli.bring import report
+from twin.cli.bring import _wanted, report
 from twin.errors import ConfigError, DataError
 from twin.export.manifest import read_manifest
 from twin.files import sha256_file
@@ -169,6 +170,84 @@ def test_a_preset_of_that_name_is_the_next_command(root: Path, export: Path) -> 
 
 def test_what_is_not_finished_is_the_last_line(root: Path, export: Path) -> None:
     assert report(bring([export], "mine", root), root, {})[-1].startswith("NOT FINISHED   ")
+
+
+CLAUDE = [
+    {
+        "uuid": "c1", "name": "Talk", "created_at": "2026-01-01T12:00:00Z",
+        "chat_messages": [
+            {"uuid": "m1", "sender": "assistant", "text": "Shall I?", "created_at": "2026-01-01T12:00:00Z"},
+            {"uuid": "m2", "sender": "human", "text": "go", "created_at": "2026-01-01T12:01:00Z",
+             "attachments": [{"extracted_content": "a long document"}]},
+        ],
+    }
+]  # fmt: skip
+
+
+def test_an_account_export_becomes_a_snapshot_that_says_what_is_no_row(root: Path, tmp_path: Path) -> None:
+    path = tmp_path / "conversations.json"
+    path.write_text(json.dumps(CLAUDE))
+    assert kind_of(path) == "claude"
+    brought = bring([path], "claude", root)
+    assert [file.name for file in brought.manifest.files] == [
+        f"turns-{sha256_file(brought.folder / brought.manifest.files[0].name)[:16]}.parquet"
+    ]
+    assert brought.survey.roles == {"assistant": 1, "human": 1}
+    assert "no rows        attachment 1" in report(brought, root, {})
+    assert not bring([path], "claude", root).changed
+    path.write_text(json.dumps([CLAUDE[0] | {"uuid": "c2"}]))
+    with pytest.raises(DataError, match=r"data/raw/claude holds other data"):
+        bring([path], "claude", root)
+
+
+def test_files_of_different_kinds_are_brought_apart(root: Path, export: Path, tmp_path: Path) -> None:
+    (tmp_path / "conversations.json").write_text(json.dumps(CLAUDE))
+    with pytest.raises(DataError, match=r"files of different kinds: claude, export\. Bring each kind by itself"):
+        bring([export, tmp_path / "conversations.json"], "mine", root)
+
+
+def test_a_dump_brings_the_wanted_table_alone(root: Path, tmp_path: Path) -> None:
+    path = tmp_path / "all.sql"
+    columns = "id, conversation_id, role, content_text, created_at"
+    rows = "".join(line.replace(",", "\t").removesuffix("\tx") + "\n" for line in ROWS.splitlines())
+    path.write_text(f"COPY auth.users (id, password) FROM stdin;\n1\t{SECRET}\n\\.\n")
+    with path.open("a") as file:
+        file.write(f"COPY public.memory_turns ({columns}) FROM stdin;\n{rows}\\.\n")
+    brought = bring([path], "dump", root)
+    assert (brought.survey.rows, brought.manifest.snapshot.table if brought.manifest.snapshot else "") == (
+        3,
+        "memory_turns",
+    )
+    with pytest.raises(DataError, match=r'no table nothing\. The dump has: "auth\.users", '):
+        bring_files([path], Wish(root, "other", table="nothing"))
+
+
+def test_sources_are_files_globs_or_one_live_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("b.csv", "a.csv", "c[1].csv"):
+        (tmp_path / name).touch()
+    assert _wanted(["?.csv", "c[1].csv"], None, False, tmp_path) == (
+        None,
+        [Path("a.csv"), Path("b.csv"), Path("c[1].csv")],
+    )
+    assert _wanted(["postgres"], None, True, tmp_path) == ("postgres", [])
+    for sources, refresh, message in (
+        ([], False, "name what to bring"),
+        (["rest", "a.csv"], False, "rest is a source by itself"),
+        (["a.csv"], True, "--refresh is for a live table"),
+        (["z*.csv"], False, r"no file is like z\*\.csv"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            _wanted(sources, None, refresh, tmp_path)
+
+
+def test_a_text_that_was_cut_is_told_at_once(root: Path, tmp_path: Path) -> None:
+    path = tmp_path / "cut.csv"
+    path.write_text(HEADER + f"1,c,user,{'x' * 10_240}...,2026-01-01 12:00:00+00,x")
+    brought = bring([path], "mine", root)
+    lines = "\n".join(report(brought, root, {}))
+    assert "DAMAGED        truncated 1: ingest will stop there" in lines
+    assert "note           cut.csv: the last row has no line end" in lines
 
 
 def run(root: Path, *command: str) -> str:
