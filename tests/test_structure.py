@@ -94,3 +94,9 @@ def test_a_stage_loads_exactly_the_sections_it_declares(stage: str) -> None:
     code = "\n".join(path.read_text(encoding="utf-8") for path in rooms if path.exists())
     loaded = {name.lower() for name in re.findall(r"\bload\((\w+)Config\)", code)}
     assert loaded == {key.split(".")[0] for key in PIPELINE["stages"][stage]["params"]}
+
+
+@pytest.mark.parametrize("path", CODE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_group_is_repeated_possessively(path: Path) -> None:
+    # Before 3.11.5 CPython matches such a group wrongly when something in it backtracks (gh-106052).
+    assert re.findall(r"\)(?:[*+?]|\{\d*,?\d*\})\+", path.read_text(encoding="utf-8")) == []

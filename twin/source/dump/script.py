@@ -17,7 +17,7 @@ UTF16_BOMS: Final = (b"\xff\xfe", b"\xfe\xff")
 _OPENS: Final = re.compile(
     rb"--|/\*|(?<![\w\x80-\xff$])[eE]'|'|\"|(?<![\w\x80-\xff$])\$(?:[A-Za-z_\x80-\xff][\w\x80-\xff]*)?\$|;"
 )
-_ESCAPED: Final = re.compile(rb"(?:[^'\\]|\\.|'')*+'", re.DOTALL)
+_ESCAPED: Final = re.compile(rb"[^'\\]*+(?:(?:\\.|'')[^'\\]*+)*'(?!')", re.DOTALL)
 
 
 class Readable(Protocol):

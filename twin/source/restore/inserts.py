@@ -37,11 +37,11 @@ _ESCAPING: Final = re.compile(r"SET\s+standard_conforming_strings\s*(?:=|TO)\s*'
 _ENCODING: Final = re.compile(r"SET\s+client_encoding\s*(?:=|TO)\s*+'?+(?!UTF-?8|UNICODE|SQL_ASCII)", re.IGNORECASE)
 _CONSTRAINT: Final = re.compile(r"(?:CONSTRAINT|PRIMARY|UNIQUE|CHECK|FOREIGN|EXCLUDE|LIKE)\b", re.IGNORECASE)
 
-_SPACE: Final = rb"\s*+(?:--[^\n]*+\n\s*+|/\*(?:[^*]++|\*(?!/))*+\*/\s*+)*+"
-_CAST: Final = rb"(?:::\s*+[\w\"]+(?:[ .][\w\"]+)*+(?:\([\d,]*\))?(?:\[\])*+)*+"
+_SPACE: Final = rb"\s*+(?:--[^\n]*+\n\s*+|/\*[^*]*+(?:\*(?!/)[^*]*+)*\*/\s*+)*"
+_CAST: Final = rb"(?:::\s*+[\w\"]++(?:[ .][\w\"]++)*(?:\([\d,]*+\))?(?:\[\])*)*"
 _END: Final = re.compile(_SPACE + rb"(,|;|(?:ON|RETURNING)\b)", re.IGNORECASE)
 _UNFINISHED: Final = re.compile(
-    _SPACE + rb"(?:[eE]?'(?:[^']++|'')*+|[eE]'(?:[^'\\]++|\\.|'')*+\\?|\$[\w\x80-\xff]{0,63}(?:\$.*+)?"
+    _SPACE + rb"(?:[eE]?'[^']*+(?:''[^']*+)*|[eE]'[^'\\]*+(?:(?:\\.|'')[^'\\]*+)*\\?|\$[\w\x80-\xff]{0,63}(?:\$.*+)?"
     rb"|--[^\n]*+|/\*.*+|/|::[\w\" .(),\[\]]*+|[\w+.:-]{0,40})\Z",
     re.DOTALL,
 )  # fmt: skip
@@ -147,13 +147,13 @@ def _row(width: int, read: Sequence[int]) -> re.Pattern[bytes]:
 def _value(place: int, read: bool) -> bytes:
     tag = f"t{place}".encode()
     literal = (
-        rb"'(?:[^']++|'')*+'"
+        rb"'[^']*+(?:''[^']*+)*'"
         rb"|(?i:NULL|TRUE|FALSE|DEFAULT)\b"
         rb"|[+-]?(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][+-]?\d++)?(?![\w.])"
-        rb"|[eE]'(?:[^'\\]++|\\.|'')*+'"
+        rb"|[eE]'[^'\\]*+(?:(?:\\.|'')[^'\\]*+)*'"
         rb"|[bBxX]'[0-9A-Fa-f]*+'"
         rb"|\$(?P<" + tag + rb">(?:[A-Za-z_\x80-\xff][\w\x80-\xff]*+)?)\$"
-        rb"(?:[^$]++|\$(?!(?P=" + tag + rb")\$))*+\$(?P=" + tag + rb")\$"
+        rb"[^$]*+(?:\$(?!(?P=" + tag + rb")\$)[^$]*+)*\$(?P=" + tag + rb")\$"
     )
     group = f"(?P<v{place}>".encode() if read else b"(?:"
     return rb"(?s:" + group + literal + rb"))" + _CAST

@@ -18,8 +18,8 @@ UTF16_BOMS: Final = (b"\xff\xfe", b"\xfe\xff")
 _OPENS: Final = re.compile(
     rb"--|/\*|(?<![\w\x80-\xff$])[eE]'|'|\"|(?<![\w\x80-\xff$])\$(?:[A-Za-z_\x80-\xff][\w\x80-\xff]*)?\$|;"
 )
-_BETWEEN: Final = re.compile(rb"\s*+(?:--[^\n]*+\n\s*+|(?<![^\n])\\[^\n]*+\n\s*+)*+")
-_ESCAPES: Final = re.compile(rb"(?:[^'\\]++|\\.)*+'", re.DOTALL)
+_BETWEEN: Final = re.compile(rb"\s*+(?:--[^\n]*+\n\s*+|(?<![^\n])\\[^\n]*+\n\s*+)*")
+_ESCAPES: Final = re.compile(rb"[^'\\]*+(?:\\.[^'\\]*+)*'", re.DOTALL)
 _LINE_END: Final = re.compile(rb"\n")
 _COMMENT_ENDS: Final = re.compile(rb"/\*|\*/")
 
