@@ -250,6 +250,16 @@ def test_a_text_that_was_cut_is_told_at_once(root: Path, tmp_path: Path) -> None
     assert "note           cut.csv: the last row has no line end" in lines
 
 
+def test_a_number_of_rows_that_is_a_limit_is_told(root: Path, tmp_path: Path) -> None:
+    path = tmp_path / "page.csv"
+    lines = "".join(f"{n},c,user,go,2026-01-01 12:00:00+00,x\n" for n in range(1000))
+    path.write_text(HEADER + lines)
+    (note,) = bring([path], "mine", root).notes
+    assert note == "page.csv: exactly 1,000 rows, as many as Supabase's REST gives at once. Is that all?"
+    path.write_text(HEADER + lines + "1000,c,user,go,2026-01-01 12:00:00+00,x\n")
+    assert not bring([path], "mine", root, force=True).notes
+
+
 def run(root: Path, *command: str) -> str:
     ran = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr

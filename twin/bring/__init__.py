@@ -7,8 +7,9 @@ nothing in it can be committed to git by mistake, and an edited or added file is
 
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 from twin.bring.store import DIGITS, Brought, Wish, brought, known, stored, watched, write_part
 from twin.errors import DataError
@@ -18,6 +19,9 @@ from twin.export.manifest import ExportFile, Manifest, Snapshot, check_name
 from twin.export.records import columns, unterminated
 from twin.files import sha256_file, sha256_folder
 from twin.survey import Survey
+
+LIMITS: Final = {100: "the dashboard's SQL editor", 1000: "Supabase's REST"}
+"""Rows that a default cuts at, without a word."""
 
 
 def bring(paths: Sequence[Path], wish: Wish) -> Brought:
@@ -60,11 +64,7 @@ def _copied(files: Sequence[Path], wish: Wish) -> Brought:
         tuple(dict.fromkeys(column for path in files for column in columns(path))),
         zone=wish.zone,
     )
-    notes = tuple(
-        f"{path.name}: the last row has no line end, as if the file were cut; psql and pg_dump always write one"
-        for path in files
-        if unterminated(path)
-    )
+    notes = tuple(note for path in files for note in _notes(path, rows[path]))
 
     def fill(target: Path) -> Manifest:
         for path, file in zip(files, manifest.files, strict=True):
@@ -74,6 +74,13 @@ def _copied(files: Sequence[Path], wish: Wish) -> Brought:
         return manifest
 
     return stored(fill, survey, wish, notes, manifest)
+
+
+def _notes(path: Path, rows: int) -> Iterator[str]:
+    if unterminated(path):
+        yield f"{path.name}: the last row has no line end, as if the file were cut; psql and pg_dump always write one"
+    if rows in LIMITS:
+        yield f"{path.name}: exactly {rows:,} rows, as many as {LIMITS[rows]} gives at once. Is that all?"
 
 
 def _unpacked(kind: str, files: Sequence[Path], wish: Wish) -> Brought:
