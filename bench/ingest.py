@@ -53,15 +53,23 @@ def clean_and_scrub(source: Path, out: Path) -> tuple[int, float]:
     from stages.ingest.order import Spill, final_order, in_order
     from stages.ingest.sift import Sieve
     from stages.ingest.tally import Tally
-    from stages.ingest.turns import turns
+    from stages.ingest.turns import turns, with_suspects
     from twin.export.batches import batches
 
     tally, spill, settings = Tally(), Spill(), config()
     sieve = Sieve(settings, tally, str, spill)
     for batch in batches(source):
         sieve.add(batch)
-    pieces = in_order(spill, *final_order(sieve.keys, sieve.kept()))
     seconds, count = 0.0, 0
+
+    def prepare(table: Any) -> Any:
+        nonlocal seconds
+        started_s = time.perf_counter()
+        prepared = with_suspects(table, phones=False)
+        seconds += time.perf_counter() - started_s
+        return prepared
+
+    pieces = in_order(spill, *final_order(sieve.keys, sieve.kept()), prepare)
     for piece in pieces:
         started_s = time.perf_counter()
         count += sum(1 for _ in turns([piece], settings, tally))

@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +19,7 @@ from stages.ingest.order import Spill, final_order, in_order
 from stages.ingest.rules import ACTS
 from stages.ingest.sift import Place, Sieve
 from stages.ingest.tally import DROPPED, HELD, Tally
-from stages.ingest.turns import SCHEMA, Turn, batches, turns
+from stages.ingest.turns import SCHEMA, Turn, batches, turns, with_suspects
 from twin.config.ingest import IngestConfig, Speaker
 from twin.config.load import PARAMS, load
 from twin.errors import DataError
@@ -52,7 +53,8 @@ def ingest(rows: Iterable[pa.RecordBatch], config: IngestConfig, tally: Tally, p
         kept = sieve.kept()
         tally.roles, tally.authors = sieve.speakers.roles, len(set(sieve.speakers.authors) - {NO_ROLE})
         sieve.speakers.check()
-        yield from turns(in_order(spill, *final_order(sieve.keys, kept)), config, tally)
+        prepare = partial(with_suspects, phones=config.phone_region is not None)
+        yield from turns(in_order(spill, *final_order(sieve.keys, kept), prepare), config, tally)
     if not tally.replies:
         raise DataError(
             f"the person never replies to the partner in what was kept. Rows per role: "

@@ -5,7 +5,7 @@ leaves behind, unless they are few.
 """
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -145,10 +145,13 @@ def _pieces(ranks: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     return np.unique(raw, return_inverse=True)[1] if len(ranks) else raw
 
 
-def in_order(spill: Spill, rows: np.ndarray, pieces: np.ndarray) -> Iterator[pa.Table]:
+def in_order(
+    spill: Spill, rows: np.ndarray, pieces: np.ndarray, prepare: Callable[[pa.Table], pa.Table]
+) -> Iterator[pa.Table]:
     """Yield the rows with these numbers in this order, a piece at a time.
 
-    `rows` are numbers of the spilled rows, counted through all batches; `pieces` never falls.
+    `rows` are numbers of the spilled rows, counted through all batches; `pieces` never falls. `prepare` may add columns
+    to many pieces at once.
     """
     if not len(rows):
         return
@@ -161,7 +164,7 @@ def in_order(spill: Spill, rows: np.ndarray, pieces: np.ndarray) -> Iterator[pa.
             mine = np.flatnonzero(buckets == bucket)
             # A part holds its rows in the order of their numbers.
             places = np.argsort(np.argsort(rows[mine]))
-            table = pa.Table.from_batches(list(part)).combine_chunks()
+            table = prepare(pa.Table.from_batches(list(part)).combine_chunks())
             part.close()
             for piece in np.split(places, np.flatnonzero(np.diff(pieces[mine])) + 1):
                 yield table.take(pa.array(piece))

@@ -48,6 +48,8 @@ def _own_words(content: str, config: CleaningConfig) -> str:
 
 def with_noise(content: str, config: CleaningConfig) -> bool:
     """Say whether noise stands at the start of a line, beside words that a person may have said."""
+    if not any(map(content.__contains__, {prefix[0] for prefix in config.noise_prefixes if prefix})):
+        return False
     return any(
         content.startswith(prefix) or f"\n{prefix}" in content for prefix in config.noise_prefixes if prefix in content
     )
