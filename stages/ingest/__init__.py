@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from stages.ingest.order import Spill, final_order, in_order
 from stages.ingest.rules import ACTS
@@ -26,9 +25,10 @@ from twin.errors import DataError
 from twin.export.batches import batches as read
 from twin.export.cells import NO_ROLE
 from twin.export.manifest import RAW, Manifest, check_name, edited, read_manifest
+from twin.export.parquet import write_batches
 from twin.export.records import place
 from twin.export.roles import counts_text
-from twin.files import write_json, write_jsonl, write_with
+from twin.files import write_json, write_jsonl
 from twin.scrub import KINDS
 
 TURNS: Final = Path("data/ingest/turns.parquet")
@@ -66,15 +66,7 @@ def ingest(rows: Iterable[pa.RecordBatch], config: IngestConfig, tally: Tally, p
 
 def write_turns(path: Path, made: Iterable[Turn]) -> None:
     """Write turns.parquet; the same turns give the same bytes."""
-
-    def write(part: Path) -> None:
-        with pq.ParquetWriter(
-            part, SCHEMA, version="2.6", compression="zstd", compression_level=3, store_schema=False
-        ) as file:
-            for batch in batches(made, ROW_GROUP):
-                file.write_batch(batch)
-
-    write_with(path, write)
+    write_batches(path, batches(made, ROW_GROUP), SCHEMA, ROW_GROUP)
 
 
 @dataclass(frozen=True)

@@ -56,9 +56,8 @@ def _copied(files: Sequence[Path], wish: Wish) -> Brought:
     hashes = {path: sha256_file(path) for path in files if path.is_file()}
     survey, rows = Survey(), Counter[Path]()
     for path in files:
-        for batch in survey.watched(batches(path, wish.tzinfo)):
+        for batch in watched(batches(path, wish.tzinfo), survey, wish, None):
             rows[path] += len(batch)
-            wish.watch(survey.rows, None)
     manifest = Manifest(
         tuple(ExportFile(path.name, hashes[path], path.stat().st_size, rows[path]) for path in files),
         tuple(dict.fromkeys(column for path in files for column in columns(path))),

@@ -24,7 +24,8 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return value
 
 
-_DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_unique)
+DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_unique)
+"""JSON as the standard has it, and no key twice."""
 
 
 def line_objects(path: Path, lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -38,7 +39,7 @@ def line_objects(path: Path, lines: Iterable[tuple[int, str]]) -> Iterator[tuple
         if not text.strip():
             continue
         try:
-            value = _DECODER.decode(text)
+            value = DECODER.decode(text)
         except (ValueError, RecursionError) as error:
             last = not any(later.strip() for _, later in lines)
             raise DataError(f"{path}:{number}: {_line_fault(error, text, last)}") from None
@@ -116,7 +117,7 @@ class _ArrayReader:
         here = self._here(self._count + 1)
         self._expect(self._text[at] == "{", f"{here}: it is not an object. A JSON export is an array of objects.")
         try:
-            value, end = _DECODER.raw_decode(self._text, at)
+            value, end = DECODER.raw_decode(self._text, at)
         except json.JSONDecodeError as error:
             if error.msg.startswith("Unterminated string") or error.pos >= len(self._text) - TAIL:
                 return None

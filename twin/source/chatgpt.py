@@ -39,9 +39,7 @@ def batches(path: Path, zone: tzinfo | None = None, left_out: Counter[str] | Non
     Raises:
         DataError: the export is cut, damaged or not ChatGPT's, or has no message.
     """
-    counts = Counter() if left_out is None else left_out
-    turns = (turn for found in accounts.conversations(path) for turn in _turns(found, zone, counts))
-    return accounts.batches(turns, path, counts)
+    return accounts.batches(path, _turns, zone, left_out)
 
 
 def _turns(conversation: Conversation, zone: tzinfo | None, left_out: Counter[str]) -> Iterator[Turn]:

@@ -8,9 +8,9 @@ import re
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, tzinfo
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Final, Literal, NamedTuple, cast
 
@@ -60,6 +60,9 @@ class Turn(NamedTuple):
     """Its place in the conversation: keeps the order of turns of one instant."""
 
 
+TurnsOf = Callable[[Conversation, tzinfo | None, Counter[str]], Iterator[Turn]]
+
+
 def kind(path: Path) -> Literal["chatgpt", "claude"] | None:
     """Say whose account export this is, by its first conversation; None where that does not tell."""
     try:
@@ -88,15 +91,16 @@ def conversations(path: Path) -> Iterator[Conversation]:
                 yield Conversation(name, number, value, title if isinstance(title, str) else "")
 
 
-def batches(turns: Iterable[Turn], path: Path, left_out: Counter[str] | None) -> Iterator[pa.RecordBatch]:
-    """Yield turns in the form of ROWS; `left_out` is only told of in the error for an export without any.
+def batches(path: Path, turns: TurnsOf, zone: tzinfo | None, left_out: Counter[str] | None) -> Iterator[pa.RecordBatch]:
+    """Yield the turns of an export in the form of ROWS; `turns` gives those of a conversation, and counts the rest.
 
     Raises:
         DataError: there is no turn, or one is not usable.
     """
+    counts = Counter() if left_out is None else left_out
     held: list[Turn] = []
     empty = True
-    for turn in turns:
+    for turn in (turn for found in conversations(path) for turn in turns(found, zone, counts)):
         held.append(turn)
         empty = False
         if len(held) == BATCH_ROWS:
@@ -105,8 +109,8 @@ def batches(turns: Iterable[Turn], path: Path, left_out: Counter[str] | None) ->
     if held:
         yield _batch(held)
     if empty:
-        counts = ", ".join(f"{count} {reason}" for reason, count in sorted((left_out or {}).items()))
-        raise DataError(f"{path} holds no message{f' but those left out: {counts}' if counts else ''}. Export again.")
+        told = ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items()))
+        raise DataError(f"{path} holds no message{f' but those left out: {told}' if told else ''}. Export again.")
 
 
 def text_of(value: object, conversation: Conversation, message: str, name: str) -> str:

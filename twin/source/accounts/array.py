@@ -3,9 +3,10 @@
 import codecs
 import json
 from collections.abc import Iterator
-from typing import Any, BinaryIO, Final, NoReturn
+from typing import Any, BinaryIO, Final
 
 from twin.errors import DataError
+from twin.export.objects import DECODER
 from twin.scrub import shown
 
 CHUNK_BYTES: Final = 1 << 20  # more than almost every conversation
@@ -48,7 +49,6 @@ class _Text:
         self._stream = stream
         self._name = name
         self._decoder = codecs.getincrementaldecoder("utf-8-sig")()
-        self._json = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_unique)
         self._held = ""
         self._at = 0
         self._ended = False
@@ -75,7 +75,7 @@ class _Text:
         more = CHUNK_BYTES
         while True:
             try:
-                value, self._at = self._json.raw_decode(self._held, self._at)
+                value, self._at = DECODER.raw_decode(self._held, self._at)
                 return value
             except json.JSONDecodeError as error:
                 # Twice as much each time, so that a conversation of any size is parsed at most twice over.
@@ -107,14 +107,3 @@ class _Text:
         self._held = self._held[self._at :] + more
         self._at = 0
         return True
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        raise ValueError("a key stands twice in one object")
-    return value
