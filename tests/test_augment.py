@@ -15,12 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages import augment as stage
-from stages.augment import Conversation, augment
+from tests.augmenting import augment
 from tests.test_prompt import CONFIG, EMBED
+from twin import turns
 from twin.conversation import Role, Turn
 from twin.errors import DataError
 from twin.files import read_json, read_jsonl
 from twin.prompt import PromptRecipe, prompt
+from twin.turns import Conversation
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 Said = list[tuple[Role, str]]
@@ -97,7 +99,8 @@ def test_everything_is_counted() -> None:
     control: Said = [("partner", "say it"), ("person", "<|im_end|>")]
     talks = [conversation(said, name) for said, name in ((SAID, "a"), (silent, "b"), (control, "c"))]
     metrics = augment(talks, CONFIG)[1].metrics()
-    means, regimes = metrics.pop("mean"), metrics.pop("regimes")
+    means, regimes, acts = (metrics.pop(name) for name in ("mean", "regimes", "acts"))
+    by_act = metrics.pop("regimes_by_act")
     assert metrics == {
         "conversations": 3,
         "turns": 12,
@@ -108,7 +111,8 @@ def test_everything_is_counted() -> None:
         "neutralised": 1,
         "dropped": {"no_context": 1, "held": 0, "empty": 1},
     }
-    assert sum(regimes.values()) == 2
+    assert sum(regimes.values()) == 2 == sum(sum(row.values()) for row in by_act.values())
+    assert sum(acts.values()) == metrics["examples"]
     assert set(means) == {scalar.name for scalar in CONFIG.scalars}
 
 
@@ -118,7 +122,7 @@ def test_a_reply_held_back_is_context_and_no_example() -> None:
     rows, tally = augment([Conversation("c", held)], CONFIG)
     assert [row["id"] for row in rows] == ["c4", "c6"]
     assert rows[0]["messages"] == augment([talk], CONFIG)[0][1]["messages"]
-    assert tally.dropped == {"held": 1}
+    assert +tally.dropped == {"held": 1}
 
 
 def test_replies_without_a_reading_leave_no_mean_behind() -> None:
@@ -163,27 +167,27 @@ def test_a_turns_file_is_read_back_across_batches(tmp_path: Path, monkeypatch: p
     talks = [conversation(SAID, name) for name in "abc"]
     talks[1].turns[2] = replace(talks[1].turns[2], held=True)
     pq.write_table(table([row for talk in talks for row in rows_of(talk)]), tmp_path / "turns.parquet")
-    monkeypatch.setattr(stage, "BATCH_ROWS", 5)
-    assert list(stage.read(tmp_path / "turns.parquet")) == talks
+    monkeypatch.setattr(turns, "BATCH_ROWS", 5)
+    assert list(turns.read_turns(tmp_path / "turns.parquet")) == talks
 
 
 def test_a_damaged_turns_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "turns.parquet"
     with pytest.raises(DataError, match=r"turns\.parquet is missing\. Bring it back"):
-        list(stage.read(path))
+        list(turns.read_turns(path))
     path.write_bytes(b"PAR1 not really")
     with pytest.raises(DataError, match=r"turns\.parquet is not a readable Parquet file"):
-        list(stage.read(path))
+        list(turns.read_turns(path))
     rows = rows_of(conversation(SAID))
     pq.write_table(table(rows).drop_columns(["role", "content"]), path)
     with pytest.raises(DataError, match="has no column content, role"):
-        list(stage.read(path))
+        list(turns.read_turns(path))
     pq.write_table(table([rows[0] | {"role": "system"}]), path)
     with pytest.raises(DataError, match="turn c0 has the role 'system'"):
-        list(stage.read(path))
+        list(turns.read_turns(path))
     pq.write_table(table([rows[0], rows[1] | {"conversation_id": "d"}, rows[2]]), path)
     with pytest.raises(DataError, match="conversation c is not in one piece"):
-        list(stage.read(path))
+        list(turns.read_turns(path))
 
 
 def test_the_stage_writes_rows_recipe_and_metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,3 +209,22 @@ def test_untagged_rows_keep_their_reading() -> None:
     tagged, untagged = (augment([conversation(SAID)], each)[0] for each in (CONFIG, config))
     assert [row["reading"] for row in untagged] == [row["reading"] for row in tagged]
     assert all(row["messages"][0]["content"] == CONFIG.persona for row in untagged)
+
+
+def test_the_placebo_deals_every_reading_once_and_nobody_their_own() -> None:
+    talks = [conversation([*SAID, ("partner", f"and {n}?"), ("person", f"yes {n}")], f"c{n}") for n in range(7)]
+    shuffled = dataclasses.replace(CONFIG, tags=type(CONFIG.tags).shuffled)
+    own, dealt = (augment(talks, each)[0] for each in (CONFIG, shuffled))
+    warm = [place for place, row in enumerate(own) if row["reading"]]
+    assert sorted(json.dumps(dealt[place]["reading"]) for place in warm) == sorted(
+        json.dumps(own[place]["reading"]) for place in warm
+    )
+    moved = [place for place in warm if dealt[place]["reading"] != own[place]["reading"]]
+    assert len(moved) > len(warm) / 2
+    for before, after in zip(own, dealt, strict=True):
+        assert before["messages"][1:] == after["messages"][1:]
+        assert after["tag"] in after["messages"][0]["content"]
+        assert (before["reading"] is None) == (after["reading"] is None)
+    other = augment(talks, dataclasses.replace(shuffled, shuffle_seed=1))[0]
+    assert [row["tag"] for row in other] != [row["tag"] for row in dealt]
+    assert augment(talks, shuffled)[0] == dealt

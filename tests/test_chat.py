@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 
-from stages.augment import Conversation, augment
+from tests.augmenting import augment
 from tests.test_prompt import CONFIG, EMBED
 from twin.cli.chat import Chat
 from twin.conversation import Turn
-from twin.errors import ModelError
+from twin.errors import DataError, ModelError
 from twin.model import load_base
 from twin.prompt import PromptRecipe
 from twin.tokens import prompt_tokens
+from twin.turns import Conversation
 
 ROOT = Path(__file__).parents[1]
 
@@ -105,10 +106,11 @@ def test_commands_toggle_the_adapter_and_show_the_exact_prompt(base: Any) -> Non
     assert ("base" in chat.command("/base"), layers.state, chat.voice) == (True, "off", "base")
     assert ("twin" in chat.command("/base"), layers.state, speaker.forgotten) == (True, "on", 2)
     chat.command("/new")
-    assert chat.turns == []
+    with pytest.raises(DataError, match="there is no turn"):
+        chat.dialogue.prompt()
     assert "/nope is not a command" in chat.command("/nope")
 
 
 def test_a_chat_without_an_adapter_says_how_to_get_one(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"holds no adapter\. Train one with `dvc repro`"):
-        Chat.load(tmp_path, None, 8)
+        Chat.load(tmp_path, None, None, 8)

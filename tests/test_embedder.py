@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twin import embedder
-from twin.embedder import HashingEmbedder, restore
+from twin.embedder import hashing, restore
+from twin.embedder.hashing import HashingEmbedder
 from twin.errors import ModelError
 
 MASK = 2**64 - 1
@@ -51,9 +51,9 @@ def test_a_text_does_not_depend_on_its_neighbours_or_its_batch(monkeypatch: pyte
     texts = [f"turn {n} " * (n % 7) for n in range(40)]
     whole = HashingEmbedder(64).embed(texts)
     assert np.array_equal(whole, np.concatenate([HashingEmbedder(64).embed([text]) for text in texts]))
-    monkeypatch.setattr(embedder, "BATCH_CHARACTERS", 50)
-    monkeypatch.setattr(embedder, "BATCH_TEXTS", 3)
-    batches = list(embedder._batches(texts))
+    monkeypatch.setattr(hashing, "BATCH_CHARACTERS", 50)
+    monkeypatch.setattr(hashing, "BATCH_TEXTS", 3)
+    batches = list(hashing._batches(texts))
     assert max(map(len, batches)) == 3
     assert all(len(batch) == 1 or sum(map(len, batch)) <= 50 for batch in batches)
     assert np.array_equal(whole, HashingEmbedder(64).embed(texts))
@@ -82,7 +82,8 @@ def test_an_identity_brings_the_same_embedder_back() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"name": "minilm"}, "embedder minilm of version 1 is not known"),
+        ({"name": "minilm"}, "'minilm'.*tokens_max, version are needed"),
+        ({"name": "words"}, "embedder words of version 1 is not known; this program has hashing of version 1, minilm"),
         ({"version": 2}, "embedder hashing of version 2 is not known"),
         ({"dimensions": 0}, "'dimensions': 0.*are needed"),
         ({"more": 1}, "'more': 1.*are needed"),

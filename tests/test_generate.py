@@ -29,7 +29,9 @@ from twin.reply import Speaker
 from twin.tokens import encode, prompt_tokens
 
 CONFIG = GenerateConfig(max_new_tokens=12, few_shot=3, test_prompts=5)
-RECIPE = PromptRecipe("You are Sam.", Tags.context, tuple(Scalar), 10, 1, 5, 8, 3, {"name": "hashing", "version": 1})
+RECIPE = PromptRecipe(
+    "You are Sam.", Tags.context, tuple(Scalar), 2, 3, 10, 1, 5, 8, 3, {"name": "hashing", "version": 1}
+)
 
 
 def splits():

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from rapidfuzz.fuzz import ratio
 
-from stages.ingest.rules import ACTS, REASONS_DROPPED, REASONS_HELD, Judge, Verdict, row_reason
+from stages.ingest.rules import REASONS_DROPPED, REASONS_HELD, Judge, Verdict, row_reason
 from stages.ingest.rules.copies import LONG_MAX, SKETCH, Copies, sketch
 from stages.ingest.rules.machine import machine_share
+from twin.acts import ACTS
 from twin.config.cleaning import CleaningConfig
 from twin.errors import ConfigError
 

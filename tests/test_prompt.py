@@ -12,29 +12,33 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twin.config.augment import AugmentConfig, Embedder, Scalar, Tags
+from twin.config.augment import AugmentConfig, Scalar, Tags
+from twin.config.embedder import Embedder, EmbedderConfig
 from twin.conversation import Role, Turn, merge
 from twin.embedder import embedder, restore
 from twin.errors import ConfigError, DataError, ModelError
 from twin.geometry import Reading, measure
-from twin.prompt import Prompt, PromptRecipe, prompt, tag
+from twin.prompt import Dialogue, Prompt, PromptRecipe, opening, prompt, prompts, tag
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 CONFIG = AugmentConfig(
     persona="You are Sam. Direct, casual, action-oriented.",
     tags=Tags.context,
+    shuffle_seed=0,
     scalars=list(Scalar),
+    decimals=2,
+    cold_turns=3,
     window=10,
     context_turns=1,
     neighbours=5,
     bins=8,
     smoothing=3,
-    embedder=Embedder.hashing,
-    dimensions=64,
+    embedder=EmbedderConfig(Embedder.hashing, 64, None, None, None, None),
+    scheduler="local",
 )
 RECIPE = PromptRecipe.from_config(CONFIG)
 READING = Reading(0.82, 0.15, 0.21, 0.44, 0.5, 0.23, 0.91)
-EMBED = embedder(CONFIG).embed
+EMBED = embedder(CONFIG.embedder).embed
 
 
 def turns(*texts: str, last: Role = "partner") -> list[Turn]:
@@ -138,7 +142,8 @@ def test_control_strings_are_broken_wherever_they_stand() -> None:
 
 
 def test_every_parameter_of_augment_reaches_the_recipe() -> None:
-    other = AugmentConfig("Other.", Tags.none, [Scalar.novelty], 7, 3, 4, 6, 5, Embedder.hashing, 32)
+    narrow = dataclasses.replace(CONFIG.embedder, dimensions=32)
+    other = AugmentConfig("Other.", Tags.none, 1, [Scalar.novelty], 3, 4, 7, 3, 4, 6, 5, narrow, "local")
     changed = PromptRecipe.from_config(other).to_json()
     same = [name for name, value in RECIPE.to_json().items() if changed[name] == value]
     assert same == ["version"]
@@ -161,7 +166,7 @@ def test_a_config_that_makes_no_prompt_is_refused(change: dict[str, Any], words:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"version": 2}, "version is 2, this program writes version 1"),
+        ({"version": 1}, "version is 1, this program writes version 2"),
         ({"colour": 1, "bins": 1}, "colour is unknown; bins is 1"),
         ({"tags": ["none"]}, r"tags is \['none'\]"),
         ({"scalars": ["commitment", "mood"]}, r"scalars is \['commitment', 'mood'\]"),
@@ -206,3 +211,51 @@ def test_the_module_needs_neither_a_model_nor_the_config_loader() -> None:
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout == "[]\n"
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from(["person", "partner"]), st.text(max_size=12)), min_size=2, max_size=30),
+    st.integers(2, 8),
+    st.integers(1, 8),
+    st.integers(2, 5),
+)
+def test_prompts_of_training_of_a_dialogue_and_of_one_reply_are_the_same(
+    said: list[tuple[Role, str]], window: int, context_turns: int, cold_turns: int
+) -> None:
+    merged = merge(Turn(str(n), role, text, START) for n, (role, text) in enumerate(said))
+    recipe = dataclasses.replace(RECIPE, window=window, context_turns=context_turns, cold_turns=cold_turns)
+    trained = dict(prompts(merged, recipe, EMBED([turn.content for turn in merged])))
+    assert sorted(trained) == [n for n, turn in enumerate(merged) if n and turn.role == "person"]
+    dialogue, count = Dialogue(recipe, EMBED), 0
+    for turn in [Turn(str(n), role, text, START) for n, (role, text) in enumerate(said)]:
+        position = count if not count or turn.role != merged[count - 1].role else count - 1
+        if position == count and position in trained:
+            assert dialogue.prompt() == trained[position] == prompt(merged[:position], recipe, EMBED)
+        count = position + 1
+        dialogue.add(turn)
+
+
+def test_a_placebo_is_written_for_training_and_refused_live() -> None:
+    said = turns("a", "b", "c", "d", last="person")
+    recipe = dataclasses.replace(RECIPE, tags=Tags.shuffled)
+    states = EMBED([turn.content for turn in said])
+    assert [shown for _, shown in prompts(said, recipe, states)] == [
+        shown for _, shown in prompts(said, RECIPE, states)
+    ]
+    dialogue = Dialogue(recipe, EMBED)
+    dialogue.add(said[0])
+    assert dialogue.prompt().tag == prompt(said[:1], recipe, EMBED).tag == "[trajectory: cold-start]"
+    for turn in said[1:3]:
+        dialogue.add(turn)
+    for live in (dialogue.prompt, lambda: prompt(said[:3], recipe, EMBED)):
+        with pytest.raises(ModelError, match="a placebo. Talk to one trained with augment.tags=context"):
+            live()
+
+
+def test_precision_and_cold_start_are_the_recipes() -> None:
+    fine = dataclasses.replace(RECIPE, decimals=4, cold_turns=5)
+    assert tag(READING, fine).startswith("[trajectory: c=0.8200 u=0.1500 ")
+    assert opening(READING, fine)[0]["content"] == f"{CONFIG.persona} {tag(READING, fine)}"
+    assert written(turns(*"abcd"), cold_turns=5).reading is None
+    assert written(turns(*"abcde"), cold_turns=5).reading is not None

@@ -97,6 +97,21 @@ def write_jsonl(path: Path, rows: Iterable[object]) -> None:
     write_text(path, "".join(lines))
 
 
+def write_lines(path: Path, pieces: Iterable[bytes]) -> None:
+    """Write pieces of text, each one or more whole lines, one after the other; memory holds one at a time.
+
+    Raises:
+        StorageError: the disk refused; an older file at `path` is untouched.
+    """
+    write_with(path, lambda part: _pour(part, pieces))
+
+
+def _pour(part: Path, pieces: Iterable[bytes]) -> None:
+    with part.open("wb") as file:
+        for piece in pieces:
+            file.write(piece)
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file.
 

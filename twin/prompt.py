@@ -1,10 +1,11 @@
 """The one writer of prompts: the turns before a reply → chat messages with the tag in the system line.
 
-Training rows, the evaluation and a live chat all come through `prompt`; what they show can differ only in
-the turns. Everything that decides the outcome is in `PromptRecipe`, which travels with the adapter.
+`prompts` writes those of a whole conversation for training, `Dialogue` that of a live one, turn by turn, and `prompt`
+a single one; what they show can differ only in the turns. Everything that decides the outcome is in `PromptRecipe`,
+which travels with the adapter.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, get_type_hints
 
@@ -15,14 +16,11 @@ from twin import embedder
 from twin.config.augment import AugmentConfig, Scalar, Tags
 from twin.conversation import Turn, merge
 from twin.errors import ConfigError, DataError, ModelError
-from twin.geometry import Reading, measure
+from twin.geometry import Reading, Trajectory, measure, prefixes
 from twin.text import neutralise
 
-PROMPT_VERSION = 1
+PROMPT_VERSION = 2
 """Counts up whenever equal turns give other messages: an adapter is only good with the prompt it learned."""
-
-COLD_TURNS = 3
-"""With fewer merged turns before the reply there is no trajectory to speak of."""
 
 CHAT_ROLES = {"person": "assistant", "partner": "user"}
 """The person is the one who answers, so a model plays them as the assistant."""
@@ -38,6 +36,8 @@ class PromptRecipe:
     persona: str
     tags: Tags
     scalars: tuple[Scalar, ...]
+    decimals: int
+    cold_turns: int
     window: int
     context_turns: int
     neighbours: int
@@ -58,13 +58,13 @@ class PromptRecipe:
     @property
     def reach(self) -> int:
         """Merged turns before a reply that can change its prompt; older ones need not be passed."""
-        return max(self.window, self.context_turns, COLD_TURNS)
+        return max(self.window, self.context_turns, self.cold_turns)
 
     @classmethod
     def from_config(cls, config: AugmentConfig) -> "PromptRecipe":
         """Take the recipe from params.yaml."""
         shared = {field.name: getattr(config, field.name) for field in fields(cls) if hasattr(config, field.name)}
-        return cls(**shared | {"scalars": tuple(config.scalars), "embedder": embedder.identity(config)})
+        return cls(**shared | {"scalars": tuple(config.scalars), "embedder": embedder.identity(config.embedder)})
 
     def to_json(self) -> dict[str, Any]:
         """Return the recipe as JSON values."""
@@ -114,28 +114,108 @@ def prompt(turns_before: Sequence[Turn], recipe: PromptRecipe, embed: Embed) -> 
 
     Raises:
         DataError: nothing was said before the reply, or the person spoke last.
+        ModelError: the recipe is a placebo's.
     """
+    merged = _answerable(turns_before)
+    reading = _reading(merged, recipe, embed)
+    return _written(merged, _live(reading, recipe), recipe)
+
+
+def prompts(
+    merged: Sequence[Turn], recipe: PromptRecipe, states_T_D: NDArray[np.float64]
+) -> Iterator[tuple[int, Prompt]]:
+    """Yield the prompt of each reply of the person in a merged conversation, with the reply's position.
+
+    A reply that nothing precedes has none. Under a shuffled recipe the prompts are those of `context`: whose reading
+    is shown instead, the whole set of replies decides.
+
+    Args:
+        merged: the turns of one conversation, merged.
+        recipe: as for `prompt`.
+        states_T_D: the state of each turn, by the embedder the recipe names.
+    """
+    readings = prefixes(states_T_D, recipe.window, recipe.neighbours, recipe.bins, recipe.smoothing)
+    for position, turn in enumerate(merged):
+        if position and turn.role == "person":
+            reading = readings[position - 1] if position >= recipe.cold_turns else None
+            yield position, _written(merged[max(0, position - recipe.context_turns) : position], reading, recipe)
+
+
+class Dialogue:
+    """A live conversation: each turn is embedded once, and its prompt is the one that training would have shown."""
+
+    def __init__(self, recipe: PromptRecipe, embed: Embed) -> None:
+        self._recipe = recipe
+        self._embed = embed
+        self._turns: list[Turn] = []
+        self._count = 0
+        self._trajectory = Trajectory(recipe.window, recipe.neighbours, recipe.bins, recipe.smoothing)
+
+    def add(self, turn: Turn) -> None:
+        """Add what was said; it joins the turn before if the same speaker goes on."""
+        joined = merge([*self._turns[-1:], turn])
+        if self._turns and len(joined) == 2:
+            # The turn before is over, and its state settled.
+            self._trajectory.push(self._state(self._turns[-1]))
+        self._count += 1 if len(joined) == 2 or not self._turns else 0
+        self._turns = [*self._turns[:-1], *joined][-self._recipe.context_turns :]
+
+    def prompt(self) -> Prompt:
+        """Write the prompt for the reply to what was said so far.
+
+        Raises:
+            DataError: nothing was said, or the person spoke last.
+            ModelError: the recipe is a placebo's.
+        """
+        merged = _answerable(self._turns)
+        cold = self._count < self._recipe.cold_turns
+        reading = None if cold else self._trajectory.peek(self._state(merged[-1]))
+        return _written(merged, _live(reading, self._recipe), self._recipe)
+
+    def _state(self, turn: Turn) -> NDArray[np.float64]:
+        state_D: NDArray[np.float64] = self._embed([turn.content])[0]
+        return state_D
+
+
+def _answerable(turns_before: Sequence[Turn]) -> list[Turn]:
     merged = merge(turns_before)
     if not merged or merged[-1].role != "partner":
         last = f"turn {merged[-1].id} is the person's own" if merged else "there is no turn"
         raise DataError(
             f"a reply answers a partner's turn, but {last}. Pass the turns up to and with the one to answer."
         )
-    reading = _reading(merged, recipe, embed)
+    return merged
+
+
+def _reading(merged: Sequence[Turn], recipe: PromptRecipe, embed: Embed) -> Reading | None:
+    if len(merged) < recipe.cold_turns:
+        return None
+    states_T_D = embed([turn.content for turn in merged[-recipe.window :]])
+    return measure(states_T_D, recipe.neighbours, recipe.bins, recipe.smoothing)
+
+
+def _live(reading: Reading | None, recipe: PromptRecipe) -> Reading | None:
+    if recipe.tags is Tags.shuffled and reading is not None:
+        raise ModelError(
+            "prompt recipe: tags is shuffled: this adapter learned with the tags of other replies, a placebo. Talk to "
+            "one trained with augment.tags=context."
+        )
+    return reading
+
+
+def _written(before: Sequence[Turn], reading: Reading | None, recipe: PromptRecipe) -> Prompt:
+    system, line = opening(reading, recipe)
+    return Prompt([system, *map(_message, before[-recipe.context_turns :])], line, reading)
+
+
+def opening(reading: Reading | None, recipe: PromptRecipe) -> tuple[Message, str]:
+    """Return the system message and the tag in it."""
     line = tag(reading, recipe)
-    system = {"role": "system", "content": f"{neutralise(recipe.persona.strip())} {line}".rstrip()}
-    return Prompt([system, *map(_message, merged[-recipe.context_turns :])], line, reading)
+    return {"role": "system", "content": f"{neutralise(recipe.persona.strip())} {line}".rstrip()}, line
 
 
 def _message(turn: Turn) -> Message:
     return {"role": CHAT_ROLES[turn.role], "content": neutralise(turn.content)}
-
-
-def _reading(merged: Sequence[Turn], recipe: PromptRecipe, embed: Embed) -> Reading | None:
-    if len(merged) < COLD_TURNS:
-        return None
-    states_T_D = embed([turn.content for turn in merged[-recipe.window :]])
-    return measure(states_T_D, recipe.neighbours, recipe.bins, recipe.smoothing)
 
 
 def tag(reading: Reading | None, recipe: PromptRecipe) -> str:
@@ -144,13 +224,13 @@ def tag(reading: Reading | None, recipe: PromptRecipe) -> str:
         return ""
     if reading is None:
         return "[trajectory: cold-start]"
-    scalars = [f"{scalar.value}={_two_decimals(getattr(reading, scalar.name))}" for scalar in recipe.scalars]
+    scalars = [f"{one.value}={_fixed(getattr(reading, one.name), recipe.decimals)}" for one in recipe.scalars]
     return f"[trajectory: {' '.join([*scalars, f'regime={reading.regime}'])}]"
 
 
-def _two_decimals(value: float) -> str:
+def _fixed(value: float, decimals: int) -> str:
     # Rounded first where only noise is left: 0.125 must not become 0.13 on another machine. `+ 0.0` turns -0.0 to 0.0.
-    return f"{round(round(value, 9), 2) + 0.0:.2f}"
+    return f"{round(round(value, 9), decimals) + 0.0:.{decimals}f}"
 
 
 def _problems(value: object) -> list[str]:

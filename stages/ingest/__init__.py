@@ -15,10 +15,10 @@ from typing import Final
 import pyarrow as pa
 
 from stages.ingest.order import Spill, final_order, in_order
-from stages.ingest.rules import ACTS
 from stages.ingest.sift import Place, Sieve
 from stages.ingest.tally import DROPPED, HELD, Tally
 from stages.ingest.turns import SCHEMA, Turn, batches, turns, with_suspects
+from twin.acts import ACTS
 from twin.config.ingest import IngestConfig, Speaker
 from twin.config.load import PARAMS, load
 from twin.errors import DataError

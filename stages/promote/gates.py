@@ -17,7 +17,7 @@ DEGENERATE_MARGIN = 0.05
 """Shares above the person's own from which the lower bound shows harm."""
 MEMORISATION_MAX = 0.80
 """AUC of telling train replies from held-out ones by their likelihood."""
-TAGS = ("none", "context")
+TAGS = ("none", "context", "shuffled")
 """Kinds of tag that are computed from the turns before the reply only."""
 
 
@@ -110,13 +110,15 @@ def enough_data(split: Tree) -> Gate:
 
 
 def profile(evidence: Evidence) -> Gate:
-    """The base is one that could be used, and a person wrote the replies."""
+    """The base is one that could be used, a person wrote the replies, and the tags are their own."""
     fixture, synthetic = look_up(evidence.base, "fixture"), look_up(evidence.ingest, "synthetic")
+    tags = look_up(evidence.recipe, "prompt", "tags")
     if not isinstance(fixture, bool) or not isinstance(synthetic, bool):
         return _unmeasured("profile", "Whether the base and the data are real")
     unreal = [
         *([f"the base {evidence.base.get('id')} is a stand-in that shows the machinery"] if fixture else []),
         *(["a program wrote the replies, not a person"] if synthetic else []),
+        *(["the tags are those of other replies, a placebo"] if tags == "shuffled" else []),
     ]
     why = f"{' and '.join(unreal)}; nothing trained so is promoted." if unreal else "Base and data are real."
     return Gate("profile", passed(not unreal), why[0].upper() + why[1:])

@@ -14,7 +14,7 @@ from twin.files import read_json
 if TYPE_CHECKING:
     from twin.conversation import Role, Turn
     from twin.model import Adapter, Base
-    from twin.prompt import Embed, Prompt, PromptRecipe
+    from twin.prompt import Dialogue, Embed, Prompt, PromptRecipe
     from twin.reply import Speaker
 
 HELP = """\
@@ -29,10 +29,13 @@ def chat(
     base: Annotated[
         str | None, typer.Option(help="Folder of the base model, for a base that lies outside the repository.")
     ] = None,
+    embedder: Annotated[
+        str | None, typer.Option(help="Folder of the embedder's model, if the adapter learned with one from a folder.")
+    ] = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest reply, in tokens.")] = 256,
 ) -> None:
     """Talk to the twin; /base toggles the adapter, /prompt shows the exact prompt with its tag."""
-    twin = Chat.load(adapter, base, max_tokens)
+    twin = Chat.load(adapter, base, embedder, max_tokens)
     typer.echo(f"{twin.title}\nYou are the partner; the twin answers. /help lists the commands.\n")
     while True:
         try:
@@ -63,11 +66,15 @@ class Chat:
     max_tokens: int
     title: str = ""
     voice: str = "twin"
-    turns: "list[Turn]" = field(default_factory=list)
+    turns: int = 0
     shown: "Prompt | None" = None
+    dialogue: "Dialogue" = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._begin()
 
     @classmethod
-    def load(cls, adapter: Path, base_folder: str | None, max_tokens: int) -> "Chat":
+    def load(cls, adapter: Path, base_folder: str | None, embedder_folder: str | None, max_tokens: int) -> "Chat":
         """Load base, adapter and recipe.
 
         Raises:
@@ -89,21 +96,20 @@ class Chat:
         layers = attach(model, adapter)
         room = model.context_tokens // 2 if model.context_tokens else max_tokens
         title = f"{stored['base']['id']} with the adapter of run {stored['run']['id'][:12]}"
-        embed = restore(recipe.embedder).embed
+        embed = restore(recipe.embedder, embedder_folder).embed
         return cls(recipe, embed, model, layers, Speaker(model), min(max_tokens, room), title)
 
     def answer(self, text: str) -> Iterator[str]:
         """Answer the partner's `text`, piece by piece."""
-        from twin.prompt import prompt
         from twin.tokens import prompt_tokens
 
-        self.turns.append(self._turn("partner", text))
-        self.shown = prompt(self.turns, self.recipe, self.embed)
+        self.dialogue.add(self._turn("partner", text))
+        self.shown = self.dialogue.prompt()
         pieces = []
         for piece in self.speaker.stream(prompt_tokens(self.shown.messages, self.model.tokenizer), self.max_tokens):
             pieces.append(piece)
             yield piece
-        self.turns.append(self._turn("person", "".join(pieces)))
+        self.dialogue.add(self._turn("person", "".join(pieces)))
 
     def command(self, line: str) -> str:
         """Carry out a slash command and return what to print."""
@@ -112,7 +118,7 @@ class Chat:
         if line == "/prompt":
             return self._prompt()
         if line == "/new":
-            self.turns.clear()
+            self._begin()
             return "A new conversation."
         return HELP if line == "/help" else f"{line} is not a command.\n{HELP}"
 
@@ -133,4 +139,10 @@ class Chat:
     def _turn(self, role: "Role", text: str) -> "Turn":
         from twin.conversation import Turn
 
-        return Turn(f"live-{len(self.turns)}", role, text, datetime.now(UTC))
+        self.turns += 1
+        return Turn(f"live-{self.turns}", role, text, datetime.now(UTC))
+
+    def _begin(self) -> None:
+        from twin.prompt import Dialogue
+
+        self.dialogue = Dialogue(self.recipe, self.embed)

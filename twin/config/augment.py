@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Annotated
 
+from twin.config.embedder import EmbedderConfig
 from twin.config.fields import Bounds
 
 
@@ -12,12 +13,7 @@ class Tags(Enum):
 
     none = "none"
     context = "context"
-
-
-class Embedder(Enum):
-    """What turns a turn into a state vector."""
-
-    hashing = "hashing"
+    shuffled = "shuffled"
 
 
 class Scalar(Enum):
@@ -39,9 +35,16 @@ class AugmentConfig:
     persona: str
     """First sentences of the system line; one line, the same in training and live."""
     tags: Tags
-    """`none` leaves the situation out of the prompt; `context` tells it, at about 40 tokens."""
+    """`none` leaves the situation out of the prompt; `context` tells it, at about 40 tokens; `shuffled` tells another
+    reply's, the placebo that a claim for `context` has to beat."""
+    shuffle_seed: int
+    """Which other reply's, for `shuffled`."""
     scalars: list[Scalar]
     """Scalars in the tag, in this order; fewer are cheaper and say less."""
+    decimals: Annotated[int, Bounds(ge=1, le=6)]
+    """Decimals of a scalar in the tag; more tell more apart and cost tokens."""
+    cold_turns: Annotated[int, Bounds(ge=2)]
+    """With fewer merged turns before the reply the tag says `cold-start`: there is no trajectory to speak of."""
     window: Annotated[int, Bounds(ge=2)]
     """Merged turns before the reply that the reading sees; more remember longer and cost more."""
     context_turns: Annotated[int, Bounds(ge=1)]
@@ -52,7 +55,6 @@ class AugmentConfig:
     """Angle bins of the uncertainty scalar."""
     smoothing: Annotated[int, Bounds(ge=1)]
     """Width of the moving average in transition pressure; odd."""
-    embedder: Embedder
-    """`hashing` needs no model and is the same on every machine."""
-    dimensions: Annotated[int, Bounds(ge=8)]
-    """Width of the state vectors; wider hashes collide less."""
+    embedder: EmbedderConfig
+    scheduler: str
+    """`local`, on this machine's cores, or a Dask cluster's address, `tcp://HOST:PORT`; the bytes are the same."""

@@ -7,15 +7,15 @@ hold it too, and is only no reply to learn from. No rule changes a text: typos a
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from stages.ingest.rules.acts import ACTS, act
 from stages.ingest.rules.copies import Copies
 from stages.ingest.rules.language import Languages
 from stages.ingest.rules.machine import machine_share
 from stages.ingest.rules.quoted import Said, by_assistant
 from stages.ingest.rules.rows import REASONS_DROPPED, row_reason, with_noise
+from twin.acts import act
 from twin.config.cleaning import CleaningConfig
 
-__all__ = ["ACTS", "REASONS_DROPPED", "REASONS_HELD", "Judge", "Verdict", "row_reason"]
+__all__ = ["REASONS_DROPPED", "REASONS_HELD", "Judge", "Verdict", "row_reason"]
 
 REASONS_HELD: Final = ("too_short", "machine_text", "quoted", "language", "repeated", "similar")
 """Why a turn is no reply to learn from, in the order of the rules; copies come last, so the first one kept is kept."""

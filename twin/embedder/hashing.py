@@ -1,20 +1,11 @@
-"""Embedders: texts → one state vector each, the steps of the path that `twin.geometry` reads.
-
-An embedder is named by its identity, a small dict that travels in the recipe: the same identity gives the
-same vectors.
-"""
+"""Hashed states: texts → signed character n-gram counts. No model, the same bits on every machine."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from twin.config.augment import AugmentConfig
-from twin.errors import ModelError
-
 FloatArray = NDArray[np.float64]
-Identity = Mapping[str, str | int]
 
 HASHING_VERSION = 1
 """Counts up whenever the vector of any text changes."""
@@ -36,46 +27,6 @@ BATCH_CHARACTERS, BATCH_TEXTS = 1 << 18, 1 << 12
 """Bounds on one pass, for some 40 MB of arrays."""
 
 
-class Embedder(Protocol):
-    """What makes states of texts."""
-
-    @property
-    def identity(self) -> Identity:
-        """Everything that decides the vectors; JSON values."""
-
-    def embed(self, texts: Sequence[str]) -> FloatArray:
-        """Return one float64 row a text, shape (N, D); a text's row does not depend on the others."""
-
-
-def embedder(config: AugmentConfig) -> Embedder:
-    """Make the embedder that params.yaml asks for."""
-    return restore(identity(config))
-
-
-def identity(config: AugmentConfig) -> Identity:
-    """Name the embedder that params.yaml asks for."""
-    return {"name": config.embedder.value, "dimensions": config.dimensions, "version": HASHING_VERSION}
-
-
-def restore(identity: Identity) -> Embedder:
-    """Make the embedder that a recipe names.
-
-    Raises:
-        ModelError: no embedder of this version of the program has that identity.
-    """
-    dimensions = identity.get("dimensions")
-    if set(identity) != {"name", "dimensions", "version"} or not isinstance(dimensions, int) or dimensions < 1:
-        raise ModelError(
-            f"embedder {dict(identity)}: name, dimensions and version are needed. Train the adapter again."
-        )
-    if (identity["name"], identity["version"]) != ("hashing", HASHING_VERSION):
-        raise ModelError(
-            f"embedder {identity['name']} of version {identity['version']} is not known; this program has hashing of "
-            f"version {HASHING_VERSION}. Use the version that trained the adapter, or train again."
-        )
-    return HashingEmbedder(dimensions)
-
-
 class HashingEmbedder:
     """Signed character 3–5-gram counts, L2-normalised: no model, no BLAS, the same on every platform.
 
@@ -87,7 +38,7 @@ class HashingEmbedder:
         self.dimensions = dimensions
 
     @property
-    def identity(self) -> Identity:
+    def identity(self) -> Mapping[str, str | int]:
         """Name, dimensions and version."""
         return {"name": "hashing", "dimensions": self.dimensions, "version": HASHING_VERSION}
 
