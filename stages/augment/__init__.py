@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
+from stages.augment import pictures
 from stages.augment.placebo import Deck, batches, rewritten
 from stages.augment.rows import Part, chunked, written
 from stages.augment.schedule import in_order
@@ -102,3 +103,4 @@ def main() -> None:
     write_json(RECIPE, PromptRecipe.from_config(config).to_json())
     write_json(METRICS, tally.metrics())
     write_json(SCALARS, tally.histograms())
+    pictures.draw(tally.histograms(), SCALARS.parent)

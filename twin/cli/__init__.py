@@ -35,8 +35,9 @@ def _register() -> None:
     from twin.cli.note import note
     from twin.cli.plan import plan
     from twin.cli.summary import summary
+    from twin.cli.trajectory import trajectory
 
-    for command in (bring, chat, export, forget, note, plan, summary):
+    for command in (bring, chat, export, forget, note, plan, summary, trajectory):
         app.command()(command)
 
 

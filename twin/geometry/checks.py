@@ -49,13 +49,20 @@ def checked(states_T_D: FloatArray) -> FloatArray:
     Raises:
         DataError: not a matrix, without dimensions, or with a value that is not finite.
     """
-    states = np.asarray(states_T_D, dtype=np.float64)
+    states = np.ascontiguousarray(states_T_D, dtype=np.float64)  # sums along rows that lie otherwise round otherwise
     if states.ndim != 2 or states.shape[1] == 0:
         raise DataError(f"states have the shape {states.shape}; one row a turn, one column a dimension are needed.")
-    usable = (np.abs(states) <= LARGEST).all(axis=1)
-    if not usable.all():
-        turn = int(np.argmin(usable))
-        raise DataError(
-            f"state {turn} of {len(states)} holds NaN, infinity or a value beyond {LARGEST:g}. Check the embedder."
-        )
+    usable_T = usable(states)
+    if not usable_T.all():
+        raise DataError(unusable(f"state {int(np.argmin(usable_T))} of {len(states)}"))
     return states
+
+
+def usable(states_T_D: FloatArray) -> NDArray[np.bool_]:
+    """Tell, of each state, whether all its values are numbers whose squares are numbers."""
+    return np.asarray((np.abs(states_T_D) <= LARGEST).all(axis=-1))
+
+
+def unusable(which: str) -> str:
+    """Return what is said of a state that is not usable."""
+    return f"{which} holds NaN, infinity or a value beyond {LARGEST:g}. Check the embedder."

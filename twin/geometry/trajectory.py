@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from twin.geometry.checks import FloatArray, Settings, checked, checked_window
+from twin.errors import DataError
+from twin.geometry.checks import FloatArray, Settings, checked_window, unusable, usable
 from twin.geometry.last import last
 from twin.geometry.prefixes import window_paths
 from twin.geometry.reading import Reading
@@ -17,6 +18,7 @@ class Trajectory:
         self._settings = Settings(k, bins, smoothing)
         self._states: FloatArray | None = None
         self._steps: Steps | None = None
+        self._turns = 0
 
     def push(self, state_D: FloatArray) -> Reading | None:
         """Add a turn's state and read the path up to it; None for the first.
@@ -25,6 +27,7 @@ class Trajectory:
             DataError: the state is no vector of usable numbers, or of another width; the trajectory is as it was.
         """
         self._states, self._steps = self._grown(state_D)
+        self._turns += 1
         return self._reading(self._steps)
 
     def peek(self, state_D: FloatArray) -> Reading | None:
@@ -32,8 +35,15 @@ class Trajectory:
         return self._reading(self._grown(state_D)[1])
 
     def _grown(self, state_D: FloatArray) -> tuple[FloatArray, Steps]:
-        state = np.asarray(state_D, dtype=np.float64)[None]
-        states = checked(state if self._states is None else _joined(self._states, state))
+        state = np.array(state_D, dtype=np.float64)  # a copy: the caller may go on with theirs
+        wanted = (state.size,) if self._states is None else self._states.shape[1:]
+        if not state.size or state.shape != wanted:
+            raise DataError(
+                f"state {self._turns} has the shape {state.shape}; a vector as wide as the others is needed."
+            )
+        if not usable(state):
+            raise DataError(unusable(f"state {self._turns}"))
+        states = state[None] if self._states is None else _joined(self._states, state[None])
         new = steps(states, len(states) - 1, self._window, self._settings)
         joined = new if self._steps is None else Steps(*map(_joined, vars(self._steps).values(), vars(new).values()))
         return states[-self._window :], Steps(*(fact[-self._window :] for fact in vars(joined).values()))
