@@ -86,6 +86,22 @@ def test_changing_a_reply_or_any_later_turn_never_changes_its_prompt(
         assert (new[key]["tag"], new[key]["reading"]) == (old[key]["tag"], old[key]["reading"])
 
 
+@settings(max_examples=60, deadline=None)
+@given(said, st.data())
+def test_what_follows_a_reply_may_be_deleted_without_a_change_to_its_row(before: Said, data: st.DataObject) -> None:
+    spoken: Said = [("partner", "start"), *before, ("person", "end")]
+    place = data.draw(st.integers(1, len(spoken)))
+    kept = [*spoken[:place], ("partner", "close")]
+    whole, cut = (
+        {row["id"]: row for row in augment([conversation(each + SAID)], CONFIG)[0]} for each in (spoken, kept)
+    )
+    settled = [key for key in whole if int(key[1:]) < place and key in cut]
+    assert [key for key in whole if int(key[1:]) < place] == settled
+    for key in settled:
+        assert cut[key]["messages"][:-1] == whole[key]["messages"][:-1]
+        assert (cut[key]["tag"], cut[key]["reading"]) == (whole[key]["tag"], whole[key]["reading"])
+
+
 def test_the_mutation_test_would_see_a_leak() -> None:
     """A turn before the reply does change the tag, so an unchanged tag means something."""
     tags = [

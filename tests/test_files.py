@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from twin.files import (
     staged_folder,
     write_json,
     write_jsonl,
+    write_lines,
     write_text,
 )
 
@@ -42,6 +43,22 @@ def test_a_full_disk_on_write_keeps_the_old_file(tmp_path: Path, monkeypatch: py
     with pytest.raises(StorageError, match="Free some space"):
         write_text(target, "new")
     assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_pieces_that_end_in_an_error_or_on_a_full_disk_leave_the_old_file(tmp_path: Path) -> None:
+    target = tmp_path / "rows.jsonl"
+    write_lines(target, [b"old\n", b"lines\n"])
+
+    def pieces(error: Exception) -> Iterator[bytes]:
+        yield b"new\n"
+        raise error
+
+    with pytest.raises(StorageError, match=r"rows\.jsonl could not be written .*Free some space"):
+        write_lines(target, pieces(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))))
+    with pytest.raises(DataError, match="row 2"):
+        write_lines(target, pieces(DataError("row 2 is none")))
+    assert target.read_bytes() == b"old\nlines\n"
     assert list(tmp_path.iterdir()) == [target]
 
 

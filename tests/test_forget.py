@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from tests.exports import CONFIG, table
+from twin.cli import forget as command
 from twin.config.ingest import ForgetConfig, IngestConfig
 from twin.export.manifest import ExportFile, Manifest, write_manifest
 from twin.files import sha256_file
@@ -133,3 +134,18 @@ def test_a_list_that_ingest_has_not_seen_is_told(lineage: Path) -> None:
     assert broken_descent(lineage) == ["ingest last ran with other parameters; run `dvc repro`"]
     (lineage / "dvc.lock").unlink()
     assert broken_descent(lineage) == ["dvc.lock is missing: nothing has run yet"]
+
+
+def test_a_check_empties_the_cache_of_states_whose_vectors_name_no_text(
+    lineage: Path, config: IngestConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(lineage, ".work/states/0123.sqlite", "vectors")
+    monkeypatch.chdir(lineage)
+    monkeypatch.setattr(command, "project_root", lambda _: lineage)
+    monkeypatch.setattr(command, "load", lambda *_: config)
+    monkeypatch.setattr(command, "remains", lambda *_: [])
+    command.forget(check=False)
+    assert (lineage / ".work/states/0123.sqlite").exists()
+    command.forget(check=True)
+    assert not (lineage / ".work/states").exists()
+    assert "emptied        .work/states" in capsys.readouterr().out

@@ -1,5 +1,6 @@
 """`twin forget`: what ingest.forget takes out of the export; `--check` proves that nothing of it is left downstream."""
 
+import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +9,7 @@ import typer
 from twin.bring.store import project_root
 from twin.config.ingest import IngestConfig
 from twin.config.load import PARAMS, load
+from twin.embedder.cache import FOLDER
 from twin.errors import ProvenanceError
 from twin.forget import Forget
 from twin.forgotten import broken_descent, remains, traces
@@ -25,7 +27,8 @@ def forget(
 
     Name them in conf/ingest/standard.yaml, forget: {conversations: [ID], authors: [NAME], dates: [FIRST/LAST]}, then
     `dvc repro`. The proof is by content (no id, line or hash of a forgotten row in any file downstream) and by descent
-    (every file is the one that dvc.lock says was made from its inputs).
+    (every file is the one that dvc.lock says was made from its inputs). The cache of states, where a vector does not
+    tell whose text it is of, is emptied: what augment needs of it is made anew.
     """
     root = project_root(Path.cwd())
     config = load(IngestConfig, root / PARAMS)
@@ -44,4 +47,7 @@ def forget(
     typer.echo(
         "gone           no id, line or hash of them is left downstream, and every file descends from what is kept"
     )
+    if (root / FOLDER).exists():
+        shutil.rmtree(root / FOLDER)
+        typer.echo(f"emptied        {FOLDER}, a cache of states in which theirs may have been")
     typer.echo(f"elsewhere      {WHERE_ELSE}")
