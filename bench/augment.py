@@ -2,8 +2,8 @@
 
 python -m bench.augment [--turns 100000 1000000] [--rounds 3]
 
-States are drawn from a table by the text's checksum, so that the clock sees the stage and not an embedder. Every size is
-a fresh process; its peak is that of the stage and of its largest worker.
+States are drawn from a table by the text's checksum, so that the clock sees the stage and not an embedder. Every size
+is a fresh process; its peak is that of the stage and of its largest worker.
 """
 
 import argparse
@@ -36,28 +36,7 @@ from twin.turns import Conversation
 RESULTS = Path("bench/results/augment.json")
 TARGET = {"turns": 1_000_000, "seconds": 120}
 TURNS, DIMENSIONS, STATES = 20, 384, 4096
-WORDS = [
-    "ship",
-    "it",
-    "when",
-    "the",
-    "build",
-    "is",
-    "green",
-    "and",
-    "ask",
-    "me",
-    "again",
-    "before",
-    "you",
-    "touch",
-    "the",
-    "queue",
-    "of",
-    "the",
-    "staging",
-    "server",
-]
+WORDS = ("ship", "it", "when", "the", "build", "is", "green", "and", "ask", "me", "again", "before", "you", "touch")
 START = datetime.datetime(2024, 1, 1, tzinfo=UTC)
 
 
@@ -96,7 +75,7 @@ def conversations(turns: int) -> Iterator[Conversation]:
 def one(turns: int) -> dict[str, float]:
     """Run the stage's work on so many turns in this process and its workers."""
     config, tally = load(AugmentConfig), Tally()
-    with mock.patch.object(stage, "embedder", lambda _: Table()), tempfile.TemporaryDirectory() as scratch:
+    with mock.patch.object(stage, "embedder", return_value=Table()), tempfile.TemporaryDirectory() as scratch:
         path, started_s = Path(scratch) / "rows.jsonl", time.perf_counter()
         write_lines(path, stage.augment(conversations(turns), config, turns, tally, Path(scratch)))
         taken_s, megabytes = time.perf_counter() - started_s, path.stat().st_size / 1e6
@@ -109,7 +88,8 @@ WHO = {"stage MiB": resource.RUSAGE_SELF, "worker MiB": resource.RUSAGE_CHILDREN
 
 def fresh(turns: int) -> dict[str, float]:
     command = [sys.executable, "-m", "bench.augment", "--one", str(turns)]
-    found: dict[str, float] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    told = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    found: dict[str, float] = json.loads(told.splitlines()[-1])
     return found
 
 
