@@ -47,8 +47,8 @@ def augment(
         DataError: no reply of the person is left; the message counts why.
         ConfigError: `augment.scheduler` is no scheduler, or not one that works.
     """
-    recipe = PromptRecipe.from_config(config)
     chunks = chunked(conversations, embedder(config.embedder))
+    recipe = PromptRecipe.from_config(config)  # names the model's files, so they must have been fetched
     parts = in_order(partial(written, recipe=recipe), chunks, config.scheduler, turns)
     parts = _counted(parts, turns, tally)
     if recipe.tags is not Tags.shuffled:
