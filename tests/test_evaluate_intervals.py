@@ -7,11 +7,11 @@ import pytest
 from scipy import stats
 
 from stages.evaluate.alarms import kolmogorov_smirnov, wasserstein
-from stages.evaluate.bootstrap import interval, rate_bounds, ratio, totals
 from stages.evaluate.likelihood import by_arm, likelihood
 from stages.evaluate.report import bounds, finite, similarity
 from twin.config.evaluate import EvaluateConfig
 from twin.errors import DataError
+from twin.intervals import interval, rate_bounds, ratio, totals
 
 CONFIG = EvaluateConfig(draws=2000, seed=5, bucket_replies=99)
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from stages.evaluate.alarms import alarms, lengths, secrets
-from stages.evaluate.bootstrap import interval, ratio, totals
 from stages.evaluate.likelihood import BASELINES, CHALLENGER, by_arm, likelihood
 from stages.evaluate.replies import REAL, Reply, model_replies, real_replies
 from stages.evaluate.report import Tree, bounds, finite, similarity
@@ -22,6 +21,7 @@ from twin.config.evaluate import EvaluateConfig
 from twin.config.load import load
 from twin.errors import DataError
 from twin.files import canonical_json, read_jsonl, staged_folder, write_json, write_jsonl
+from twin.intervals import interval, ratio, totals
 from twin.protocol import Prompt, protocol
 
 GENERATIONS = Path("data/generate/generations.jsonl")

@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from stages.evaluate.bootstrap import Array
 from stages.evaluate.person import is_rare, runs
 from stages.evaluate.replies import REAL, Reply, halves
 from stages.evaluate.report import Tree, rate, similarity
 from stages.evaluate.rules import INVALID, RULES, SLOP_RULES, Usual
+from twin.intervals import Array
 from twin.scrub import Scrubber
 
 BASE = "B0"

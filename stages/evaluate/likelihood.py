@@ -4,10 +4,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from stages.evaluate.bootstrap import interval, ratio, totals
 from stages.evaluate.report import Tree, bounds
 from twin.config.evaluate import EvaluateConfig
 from twin.errors import DataError
+from twin.intervals import interval, ratio, totals
 
 BASELINES = ("B0", "B1")
 CHALLENGER = "X"

@@ -6,7 +6,7 @@ What could not be measured is left out; nothing stands in for it.
 import math
 from collections.abc import Mapping
 
-from stages.evaluate.bootstrap import Interval, rate_bounds
+from twin.intervals import Interval, rate_bounds
 
 Tree = dict[str, object]
 

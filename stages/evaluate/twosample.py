@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.evaluate.bootstrap import Array, Interval, Statistic, interval
 from stages.evaluate.level import DECIMALS, Features, odds_model
 from stages.evaluate.replies import Reply, halves
+from twin.intervals import Array, Interval, Statistic, interval
 
 FOLDS = 5
 GRAMS = (2, 5)
