@@ -78,7 +78,7 @@ CLOSINGS = (
     "I am happy to provide more information at any time.",
     "Feel free to share your thoughts.",
 )
-PARTS = {"train": (160, 5), "cal": (60, 5), "test": (30, 3)}
+PARTS = {"train": (160, 5), "cal": (60, 5), "test": (30, 3), "valid": (10, 2)}
 """Conversations and replies in each."""
 
 Row = dict[str, Any]
@@ -131,7 +131,7 @@ def generations(parts: dict[str, list[Row]], seed: int = 2) -> list[Row]:
     """Return what the arms say: B0 and B1 are wordy, X sounds like the person."""
     dice = random.Random(seed)
     asked = [("protocol", prompt.id) for prompt in protocol()]
-    asked += [(part, row["id"]) for part in ("test", "cal") for row in parts[part]]
+    asked += [(part, row["id"]) for part in ("test", "valid", "cal") for row in parts[part]]
     rows = []
     for prompt_set, prompt_id in asked:
         for arm in ("B0", "B1", "X")[: 2 if prompt_set == "cal" else 3]:
@@ -142,14 +142,31 @@ def generations(parts: dict[str, list[Row]], seed: int = 2) -> list[Row]:
 
 
 def likelihoods(parts: dict[str, list[Row]], seed: int = 3) -> list[Row]:
-    """Return likelihoods of the test replies: X finds them 0.5 nats a token likelier than B1."""
+    """Return likelihoods of real replies: X finds them 0.5 nats a token likelier than B1, learned ones 0.1 more so.
+
+    Behind its own prompt a reply is 0.4 nats a token likelier under X than behind another's; B0 sees no difference.
+    """
     dice = random.Random(seed)
     rows = []
-    for row in parts["test"]:
+
+    def put(prompt_set: str, prompt: str, row: Row, arm: str, nats: float) -> None:
         reply = row["messages"][-1]["content"]
         tokens = len(reply.split()) + 1
-        known = {"prompt_set": "test", "prompt_id": row["id"], "conversation_id": row["conversation_id"]}
-        measured = {"tokens": tokens, "bytes": len(reply.encode()), "stock": row["stock"]}
+        known = {"prompt_set": prompt_set, "prompt_id": prompt, "reply_id": row["id"], "arm": arm}
+        told = {"conversation_id": row["conversation_id"], "stock": row["stock"]}
+        measured = {"tokens": tokens, "bytes": len(reply.encode()), "total_nats": tokens * (nats + dice.gauss(0, 0.1))}
+        rows.append(known | told | measured)
+
+    for row in parts["test"]:
         for arm, nats in (("B0", 3.0), ("B1", 2.5), ("X", 2.0)):
-            rows.append(known | measured | {"arm": arm, "total_nats": tokens * (nats + dice.gauss(0, 0.1))})
+            put("test", row["id"], row, arm, nats)
+    for row in parts["train"][: len(parts["test"])]:
+        for arm, nats in (("B0", 3.0), ("X", 1.9)):
+            put("train", row["id"], row, arm, nats)
+    test = parts["test"]
+    for place, row in enumerate(test):
+        for arm, nats in (("B0", 3.0), ("X", 2.0)):
+            put("alone", "neutral", row, arm, nats)
+            for other in (row, *(test[(place + step) % len(test)] for step in (10, 20, 30))):
+                put("choice", row["id"], other, arm, nats - 0.4 * (arm == "X" and other is row))
     return rows

@@ -50,6 +50,14 @@ def test_the_gain_over_the_prompted_base_is_the_half_nat_that_was_put_in() -> No
     assert gain["clusters"] == 30
 
 
+def test_what_was_put_into_the_likelihoods_is_found_again() -> None:
+    memory, chosen = metrics()["memorisation"], metrics()["context_choice"]
+    assert 0.6 < memory["lower"] < memory["auc"] < memory["upper"] < 0.9
+    assert chosen["X"]["lower"] > 0.7
+    assert chosen["B0"]["lower"] < 0.25 < chosen["B0"]["upper"]
+    assert metrics()["side_by_side"]["wins"] > 15
+
+
 def test_metrics_hold_finite_numbers_words_and_truths_only() -> None:
     assert all(isinstance(leaf, str | bool | int | float) for leaf in leaves(metrics()))
     assert json.loads(json.dumps(metrics(), allow_nan=False)) == metrics()
@@ -75,7 +83,7 @@ def test_each_reply_of_each_arm_has_its_score_with_the_rules_that_capped_it() ->
     parts = persona.splits()
     _, judgement = evaluated(parts)
     rows = {(row["prompt_set"], row["arm"], row["prompt_id"]): row for row in judgement.rows}
-    assert len(rows) == len(judgement.rows) == 10 * 3 + 90 * 4 + 27 * 10
+    assert len(rows) == len(judgement.rows) == 10 * 3 + 90 * 4 + 20 * 4 + 27 * 10
     slop = rows["self_test", "adversary/slop_opener", "deploy"]
     assert slop["cap"] == 0
     assert "slop_hard_twice" in slop["rules"]  # type: ignore[operator]

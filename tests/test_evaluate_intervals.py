@@ -7,7 +7,8 @@ import pytest
 from scipy import stats
 
 from stages.evaluate.alarms import kolmogorov_smirnov, wasserstein
-from stages.evaluate.likelihood import by_arm, likelihood
+from stages.evaluate.choice import of
+from stages.evaluate.likelihood import likelihood, same_replies
 from stages.evaluate.report import bounds, finite, similarity
 from twin.config.evaluate import EvaluateConfig
 from twin.errors import DataError
@@ -93,7 +94,7 @@ def test_a_gain_is_bits_saved_per_token_and_per_byte() -> None:
     rows = [
         row(arm, prompt, nats * math.log(2)) for arm, nats in (("B0", 40), ("B1", 30), ("X", 20)) for prompt in range(8)
     ]
-    found = finite(likelihood(by_arm(rows), CONFIG))["all"]
+    found = finite(likelihood(same_replies(of(rows, "test")), CONFIG))["all"]
     assert isinstance(found, dict)
     assert found["B0"] == {"bits_per_token": pytest.approx(4.0), "bits_per_byte": pytest.approx(2.0)}
     assert found["bits_per_token_gain_over_B0"]["value"] == pytest.approx(2.0)
@@ -109,14 +110,14 @@ def test_longer_replies_weigh_more_in_a_gain() -> None:
         row("X", 0, 0.0, tokens=1),
         row("X", 1, 90.0, tokens=9),
     ]
-    found = finite(likelihood(by_arm(rows), CONFIG))["all"]
+    found = finite(likelihood(same_replies(of(rows, "test")), CONFIG))["all"]
     assert isinstance(found, dict)
     assert found["bits_per_token_gain_over_B1"]["value"] == pytest.approx(1.0 / math.log(2))
 
 
 def test_stock_phrases_are_left_out_of_the_second_view() -> None:
     rows = [row("X", 0, 10.0, stock=True), row("X", 1, 30.0), row("B0", 0, 90.0, stock=True), row("B0", 1, 30.0)]
-    found = finite(likelihood(by_arm(rows), CONFIG))["without_stock"]
+    found = finite(likelihood(same_replies(of(rows, "test")), CONFIG))["without_stock"]
     assert isinstance(found, dict)
     assert found["bits_per_token_gain_over_B0"]["value"] == 0.0
     assert found["bits_per_token_gain_over_B0"]["n"] == 1
@@ -124,12 +125,12 @@ def test_stock_phrases_are_left_out_of_the_second_view() -> None:
 
 def test_arms_scored_on_different_tokens_are_refused() -> None:
     with pytest.raises(DataError, match="not scored on the same replies and tokens; X differs"):
-        by_arm([row("B0", 0, 10.0), row("X", 0, 10.0, tokens=11)])
+        same_replies(of([row("B0", 0, 10.0), row("X", 0, 10.0, tokens=11)], "test"))
 
 
 def test_a_likelihood_that_is_not_finite_is_refused() -> None:
     with pytest.raises(DataError, match="p0, arm X: nan nats for 10 tokens is no likelihood"):
-        by_arm([row("X", 0, math.nan)])
+        same_replies(of([row("X", 0, math.nan)], "test"))
 
 
 @pytest.mark.parametrize("seed", range(5))

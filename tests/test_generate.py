@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from collections import Counter
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ import pytest
 from stages import generate as stage
 from stages.align import align
 from stages.generate.questions import few_shot, messages_sha256, questions, spread, with_examples
+from stages.generate.tasks import choice_tasks, real_tasks
 from stages.train.save import write_adapter
 from tests.conftest import make_rows
 from twin.config.adapter import AdapterConfig, Kind
@@ -19,7 +21,7 @@ from twin.config.align import Method
 from twin.config.augment import Scalar, Tags
 from twin.config.generate import GenerateConfig
 from twin.errors import ConfigError, DataError, ModelError
-from twin.files import sha256_text
+from twin.files import sha256_file, sha256_text
 from twin.identity import run_id
 from twin.likelihood import score
 from twin.model import adapt, attach, load_base, split_head, trainable
@@ -36,7 +38,8 @@ RECIPE = PromptRecipe(
 
 def splits():
     cal = [row | {"half": "fit"} for row in make_rows(4, seed=2)]
-    return {"train": make_rows(40), "cal": cal, "test": make_rows(12, seed=3)}
+    valid = [row | {"split": "valid"} for row in make_rows(3, seed=4)]
+    return {"train": make_rows(40), "valid": valid, "cal": cal, "test": make_rows(12, seed=3)}
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +57,7 @@ def adapter(tmp_path_factory, tiny_base):
 
 @pytest.fixture(scope="module")
 def generated(tiny_base, adapter):
-    return stage.generate(load_base(tiny_base), adapter, stage.ask(splits(), RECIPE, CONFIG), CONFIG)
+    return stage.generate(lambda: load_base(tiny_base), adapter, stage.ask(splits(), RECIPE, CONFIG), CONFIG)
 
 
 def greedy(model, tokenizer, prompt, max_tokens):
@@ -73,9 +76,9 @@ def test_every_arm_answers_its_questions_in_order(generated):
     counts = Counter((row["prompt_set"], row["arm"]) for row in answers)
     assert counts == {
         ("protocol", "B0"): 10, ("protocol", "B1"): 10, ("protocol", "X"): 10, ("test", "B0"): 5, ("test", "B1"): 5,
-        ("test", "X"): 5, ("cal", "B0"): 4, ("cal", "B1"): 4,
+        ("test", "X"): 5, ("valid", "B0"): 3, ("valid", "B1"): 3, ("valid", "X"): 3, ("cal", "B0"): 4, ("cal", "B1"): 4,
     }  # fmt: skip
-    assert list(dict.fromkeys(name for name, _ in asked)) == ["protocol", "test", "cal"]
+    assert list(dict.fromkeys(name for name, _ in asked)) == ["protocol", "test", "valid", "cal"]
     assert [one for one in dict.fromkeys(asked) if one[0] == "protocol"] == [("protocol", one.id) for one in protocol()]
     assert [row["arm"] for row in answers[:3]] == ["B0", "B1", "X"]
 
@@ -110,11 +113,12 @@ def test_the_arms_differ(generated):
     texts = {arm: [row["text"] for row in answers if row["arm"] == arm][:15] for arm in ("B0", "B1", "X")}
     assert len({json.dumps(one) for one in texts.values()}) == 3
     assert len(set(texts["B0"])) > 1
-    assert len({sum(row["total_nats"] for row in likelihoods if row["arm"] == arm) for arm in ("B0", "B1", "X")}) == 3
+    held_out = [row for row in likelihoods if row["prompt_set"] == "test"]
+    assert len({sum(row["total_nats"] for row in held_out if row["arm"] == arm) for arm in ("B0", "B1", "X")}) == 3
 
 
 def test_likelihoods_are_of_all_test_replies_under_every_arm(tiny_base, generated):
-    _, likelihoods = generated
+    likelihoods = [row for row in generated[1] if row["prompt_set"] == "test"]
     assert [row["arm"] for row in likelihoods] == ["B0", "B1", "X"] * 12
     base = load_base(tiny_base)
     rows = splits()["test"]
@@ -125,6 +129,71 @@ def test_likelihoods_are_of_all_test_replies_under_every_arm(tiny_base, generate
     for row, example, likelihood in zip(rows, examples, likelihoods[::3], strict=True):
         assert likelihood["tokens"] == example.supervised
         assert likelihood["bytes"] == len(row["messages"][-1]["content"].encode())
+
+
+def test_learned_replies_and_choices_are_scored_under_base_and_twin(tiny_base, adapter, generated):
+    scored = {name: [row for row in generated[1] if row["prompt_set"] == name] for name in ("train", "choice", "alone")}
+    assert {row["arm"] for rows in scored.values() for row in rows} == {"B0", "X"}
+    assert len(scored["train"]) == 2 * 12
+    learned = {row["id"]: row for row in splits()["train"]}
+    base = load_base(tiny_base)
+    attach(base, adapter)
+    rows = [row for row in scored["train"] if row["arm"] == "X"]
+    examples = [encode(learned[row["prompt_id"]]["messages"], base.tokenizer, row["prompt_id"]) for row in rows]
+    expected = [one.total_nats for one in score(split_head(base.model), examples)]
+    np.testing.assert_allclose([row["total_nats"] for row in rows], expected, rtol=1e-5)
+    taking_part = {row["reply_id"] for row in scored["choice"]}
+    assert {(row["reply_id"], row["arm"]) for row in scored["alone"]} == {
+        (name, arm) for name in taking_part for arm in ("B0", "X")
+    }
+
+
+def held(name, conversation, text):
+    messages = [{"role": role, "content": said} for role, said in (("system", "s"), ("user", "q"), ("assistant", text))]
+    return {"id": name, "conversation_id": conversation, "stock": False, "messages": messages}
+
+
+def test_a_choice_is_among_the_nearest_in_length_of_other_conversations_and_no_two_alike():
+    texts = ["merge it now", "Merge it now.", "drop the queue", "ok", "wait for the green build first", "no, patch it"]
+    rows = [held(f"r{n}", "a" if n in (0, 3) else f"c{n}", text) for n, text in enumerate(texts)]
+    tasks = choice_tasks(questions("test", rows), RECIPE)
+    offered = {
+        row["id"]: [task.reply["id"] for task in tasks if task.prompt_set == "choice" and task.question.id == row["id"]]
+        for row in rows
+    }
+    assert offered["r0"][0] == "r0"
+    assert sorted(offered["r0"][1:]) == ["r2", "r4", "r5"]
+    assert {task.reply["id"] for task in tasks if task.prompt_set == "alone"} == {f"r{n}" for n in range(6)}
+    assert {task.question.messages[-1]["content"] for task in tasks if task.prompt_set == "alone"} == {"…"}
+
+
+def test_with_too_few_other_replies_there_is_no_choice():
+    rows = [held("r0", "a", "merge it"), held("r1", "b", "drop it")]
+    assert choice_tasks(questions("test", rows), RECIPE) == []
+
+
+def test_the_champion_answers_what_the_twin_answers(tiny_base, adapter, generated):
+    asked = stage.ask(splits(), RECIPE, CONFIG)
+    answers, likelihoods = stage.generate(lambda: load_base(tiny_base), adapter, asked, CONFIG, champion=adapter)
+
+    def said(rows, arm, text):
+        return [(row["prompt_set"], row["prompt_id"], row[text]) for row in rows if row["arm"] == arm]
+
+    assert said(answers, "C", "text") == said(answers, "X", "text")
+    held_out = [row for row in likelihoods if row["prompt_set"] == "test"]
+    assert said(held_out, "C", "total_nats") == said(held_out, "X", "total_nats")
+    assert [row for row in answers if row["arm"] != "C"] == generated[0]
+
+
+def test_a_champion_that_is_not_the_registered_one_is_refused(tmp_path, monkeypatch, adapter):
+    monkeypatch.chdir(tmp_path)
+    assert stage.registered(None) is None
+    with pytest.raises(ModelError, match="holds no adapter; promote.champion is aaaa"):
+        stage.registered("a" * 64)
+    shutil.copytree(adapter, stage.CHAMPION)
+    with pytest.raises(ModelError, match="dvc checkout"):
+        stage.registered("a" * 64)
+    assert stage.registered(sha256_file(stage.CHAMPION / "adapters.safetensors")) == stage.CHAMPION
 
 
 def test_rows_hold_what_the_judge_reads(generated):
@@ -236,7 +305,7 @@ def test_a_prompt_that_is_too_long_is_an_error_not_a_cut(tiny_base):
     long = replace(CONFIG, few_shot=13)
     with pytest.raises(ModelError, match=r"exceed the base's context .* Lower .* generate\.few_shot"):
         stage.Arm("B1", base, Speaker(base), few_shot(splits()["train"], long.few_shot) * 3).likelihoods(
-            questions("test", splits()["test"])
+            real_tasks(questions("test", splits()["test"]))
         )
 
 

@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,23 @@ from hypothesis import strategies as st
 
 import stages.promote as stage
 from stages.promote.decision import Decision, Gate, Scope, State, Verdict, decide
-from stages.promote.gates import CONVERSATIONS_MIN, Evidence, gates
+from stages.promote.evidence import CONVERSATIONS_MIN, Evidence
+from stages.promote.gates import gates
 from stages.promote.report import MOVES
-from twin.config.promote import Human, PromoteConfig
+from twin.config.promote import Human, Primary, PromoteConfig
 from twin.errors import DataError
 from twin.files import sha256_file, write_json, write_text
 
 CONFIG = PromoteConfig(
-    protocol_min=2.0, bits_min=0.05, gap_min=0.25, test_prompts_min=60, human=Human.waived, champion=None
+    protocol_min=2.0,
+    bits_min=0.05,
+    gap_min=0.25,
+    test_prompts_min=60,
+    human=Human.waived,
+    champion=None,
+    primary=Primary.likelihood,
 )
+CHAMPION = "a" * 64
 ORDER = [Verdict.reject, Verdict.hold, Verdict.promote]
 Tree = dict[str, Any]
 
@@ -54,8 +63,13 @@ def good() -> Evidence:
                 "holds": {"auc": True},
             },
             "protocol10": {"X": {"value": 2.4, "n": 10}},
-            "rubric_test": {"all": {"X": interval(2.3, 2.2, 2.4)}},
-            "likelihood": {"all": {"bits_per_token_gain_over_B1": interval(0.5, 0.4, 0.6)}},
+            "rubric_test": {"all": {"X": interval(2.3, 2.2, 2.4), "X_over_C": interval(0.1, 0.05, 0.2)}},
+            "likelihood": {
+                "all": {
+                    "bits_per_token_gain_over_B1": interval(0.5, 0.4, 0.6),
+                    "bits_per_token_gain_over_C": interval(0.2, 0.1, 0.3),
+                }
+            },
             "gap": {"closed": interval(0.6, 0.5, 0.7)},
         },
         split={
@@ -232,9 +246,35 @@ def test_an_invalid_instrument_leaves_the_protocol_unknown_however_bad_it_looks(
     assert gate(evidence, "protocol").state is State.unknown
 
 
-def test_a_registered_champion_that_was_not_compared_holds() -> None:
+def test_without_a_champion_there_is_nothing_to_beat() -> None:
     assert gate(good(), "champion").state is State.not_applicable
-    assert decided(good(), replace(CONFIG, champion="a" * 64)).verdict is Verdict.hold
+
+
+GAIN = "evaluate/likelihood/all/bits_per_token_gain_over_C"
+RUBRIC = "evaluate/rubric_test/all/X_over_C"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "primary", "verdict"),
+    [
+        (GAIN, interval(0.2, 0.1, 0.3), Primary.likelihood, Verdict.promote),
+        (GAIN, interval(0.0, -0.04, 0.04), Primary.rubric, Verdict.promote),
+        (GAIN, interval(0.0, -0.04, 0.04), Primary.likelihood, Verdict.hold),
+        (GAIN, interval(0.0, -0.05, 0.04), Primary.rubric, Verdict.hold),
+        (RUBRIC, interval(0.0, -0.14, 0.2), Primary.likelihood, Verdict.promote),
+        (RUBRIC, interval(0.0, -0.16, 0.2), Primary.likelihood, Verdict.hold),
+        (RUBRIC, interval(-0.3, -0.4, -0.1), Primary.likelihood, Verdict.reject),
+        (GAIN, interval(-0.2, -0.3, -0.01), Primary.rubric, Verdict.reject),
+        (GAIN, {"value": math.nan}, Primary.rubric, Verdict.hold),
+        (RUBRIC, None, Primary.likelihood, Verdict.hold),
+        (RUBRIC, interval(-0.3, -0.4, -0.1, clusters=19), Primary.likelihood, Verdict.hold),
+    ],
+)
+def test_a_champion_must_be_beaten_where_declared_and_nowhere_missed(
+    path: str, value: object, primary: Primary, verdict: Verdict
+) -> None:
+    config = replace(CONFIG, champion=CHAMPION, primary=primary)
+    assert decided(changed(path, value), config).verdict is verdict
 
 
 def test_harm_comes_first_among_the_reasons_and_each_reason_has_its_numbers() -> None:
@@ -258,6 +298,16 @@ SHIFTS: dict[str, tuple[Callable[[Tree], list[tuple[Tree, str]]], int]] = {
         ],
         1,
     ),
+    "champion_likelihood": (
+        lambda tree: [
+            (tree["likelihood"]["all"]["bits_per_token_gain_over_C"], key) for key in ("value", "lower", "upper")
+        ],
+        1,
+    ),
+    "champion_rubric": (
+        lambda tree: [(tree["rubric_test"]["all"]["X_over_C"], key) for key in ("value", "lower", "upper")],
+        1,
+    ),
     "gap": (lambda tree: [(tree["gap"]["closed"], key) for key in ("value", "lower", "upper")], 1),
     "rare_copy": (lambda tree: [(tree["alarms"]["rare_copy"]["X"], key) for key in ("value", "lower")], -1),
     "degenerate": (lambda tree: [(tree["alarms"]["degenerate"]["X"], key) for key in ("value", "lower")], -1),
@@ -279,12 +329,16 @@ def shifted(evidence: Evidence, metric: str, by: float) -> Evidence:
     start=st.fixed_dictionaries({metric: st.floats(-3, 3) for metric in SHIFTS}),
     metric=st.sampled_from(sorted(SHIFTS)),
     by=st.floats(0, 3),
-    human=st.sampled_from(Human),
+    config=st.builds(
+        partial(replace, CONFIG),
+        human=st.sampled_from(Human),
+        champion=st.sampled_from([None, CHAMPION]),
+        primary=st.sampled_from(Primary),
+    ),
 )
 def test_improving_one_metric_never_worsens_the_decision(
-    start: dict[str, float], metric: str, by: float, human: Human
+    start: dict[str, float], metric: str, by: float, config: PromoteConfig
 ) -> None:
-    config = replace(CONFIG, human=human)
     evidence = good()
     for name, shift in start.items():
         evidence = shifted(evidence, name, shift)
@@ -317,7 +371,7 @@ def lay_out(folder: Path, evidence: Evidence) -> None:
     write_text(
         folder / "params.yaml",
         "promote: {protocol_min: 2.0, bits_min: 0.05, gap_min: 0.25, test_prompts_min: 60, human: required, "
-        "champion: null}\n",
+        "champion: null, primary: likelihood}\n",
     )
 
 

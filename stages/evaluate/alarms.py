@@ -13,6 +13,7 @@ from twin.intervals import Array
 from twin.scrub import Scrubber
 
 BASE = "B0"
+COMMON_WORDS = 50
 
 
 def alarms(arms: Mapping[str, Sequence[Reply]], usual: Usual) -> Tree:
@@ -75,3 +76,39 @@ def wasserstein(ours: Array, others: Array) -> float:
 def kolmogorov_smirnov(ours: Array, others: Array) -> float:
     """Return the largest distance between two empirical distributions, 0 to 1."""
     return float(_steps(ours, others)[1].max())
+
+
+def usage(arms: Mapping[str, Sequence[Reply]], usual: Usual, seed: int) -> Tree:
+    """Return the Jensen–Shannon divergence, in bits, between the arms' use of the person's commonest words and theirs.
+
+    Those words carry grammar and habit rather than topic, in any language; all others count as one.
+    """
+    common = [word for word, _ in usual.person.counts.words.most_common(COMMON_WORDS + 1) if word]
+    shares = {arm: _shares(replies, common) for arm, replies in arms.items()}
+    ours, others = (_shares(half, common) for half in halves(arms[REAL], seed))
+    floor = jensen_shannon(shares[BASE], shares[REAL]) if BASE in shares else None
+    return {
+        arm: similarity(jensen_shannon(share, shares[REAL]), floor, jensen_shannon(ours, others))
+        for arm, share in shares.items()
+        if arm not in (REAL, BASE)
+    }
+
+
+def _shares(replies: Sequence[Reply], common: Sequence[str]) -> Array:
+    place = {word: number for number, word in enumerate(common)}
+    counts = np.bincount(
+        [place.get(word, len(common)) for reply in replies for word in reply.words], minlength=len(common) + 1
+    )
+    shares: Array = counts / max(1, counts.sum())
+    return shares
+
+
+def jensen_shannon(ours: Array, others: Array) -> float:
+    """Return the divergence of two distributions, 0 to 1 bit."""
+    middle = (ours + others) / 2
+
+    def apart(share: Array) -> float:
+        there = share > 0
+        return float((share[there] * np.log2(share[there] / middle[there])).sum())
+
+    return (apart(ours) + apart(others)) / 2

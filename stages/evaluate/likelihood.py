@@ -1,7 +1,7 @@
 """How likely each arm finds the person's held-out replies: stored likelihoods → bits per token, per byte, and gains."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stages.evaluate.report import Tree, bounds
@@ -9,25 +9,24 @@ from twin.config.evaluate import EvaluateConfig
 from twin.errors import DataError
 from twin.intervals import interval, ratio, totals
 
-BASELINES = ("B0", "B1")
+BASELINES = ("B0", "B1", "C")
+"""What the challenger is held against: the base, the prompted base, and the champion where there is one."""
 CHALLENGER = "X"
 Row = Mapping[str, Any]
 
 
-def by_arm(rows: Iterable[Row]) -> dict[str, list[Row]]:
-    """Group the likelihoods by arm, sorted by prompt.
+def same_replies(arms: Mapping[str, list[Row]]) -> Mapping[str, list[Row]]:
+    """Return the arms' likelihoods of the test replies as they are, after a check.
 
     Raises:
         DataError: the arms were not scored on the same replies and tokens, or a number is not finite.
     """
-    arms: dict[str, list[Row]] = {}
-    for row in sorted(rows, key=lambda row: str(row["prompt_id"])):
+    for row in (row for rows in arms.values() for row in rows):
         if not (math.isfinite(row["total_nats"]) and row["tokens"] > 0 and row["bytes"] > 0):
             raise DataError(
                 f"nll.jsonl: {row['prompt_id']}, arm {row['arm']}: {row['total_nats']} nats for "
                 f"{row['tokens']} tokens is no likelihood. Run the generate stage again."
             )
-        arms.setdefault(str(row["arm"]), []).append(row)
     measured = {arm: [(row["prompt_id"], row["tokens"]) for row in rows] for arm, rows in arms.items()}
     odd = sorted(arm for arm in measured if measured[arm] != next(iter(measured.values())))
     if odd:

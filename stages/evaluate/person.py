@@ -66,16 +66,18 @@ class Counts:
 
 @dataclass(frozen=True)
 class Person:
-    """Counts, the limits they give, and the share of replies on which each pattern and rule fires."""
+    """Counts, the limits they give, and how often each reply was said."""
 
     counts: Counts
     limits: Limits
+    said: Counter[str]
+    """Normalised replies, every time counted."""
 
 
 def measure(train: Sequence[Reply]) -> Person:
     """Count and measure the person's replies; `train` in the order they were said."""
     counts = count(train)
-    return Person(counts, _limits(train, counts))
+    return Person(counts, _limits(train, counts), Counter(reply.plain for reply in train))
 
 
 def count(train: Sequence[Reply]) -> Counts:

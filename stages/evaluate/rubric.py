@@ -11,7 +11,7 @@ from stages.evaluate.level import ALPHAS, Bucket, Classifier, buckets, is_real, 
 from stages.evaluate.patterns import SLOP, calibrate, read_patterns
 from stages.evaluate.person import measure
 from stages.evaluate.replies import Reply
-from stages.evaluate.rules import REPEATED, RULES, TOP, Rule, Usual, fired, repeated, rules_for
+from stages.evaluate.rules import REPEATED, RULES, TOP, WORN, Rule, Usual, fired, repeated, rules_for, worn
 from twin.errors import DataError
 from twin.files import sha256_file
 from twin.protocol import PROTOCOL
@@ -52,7 +52,7 @@ class Rubric:
     fit_model: int
 
     def scores(self, replies: Sequence[Reply]) -> list[Score]:
-        """Score replies each by itself; repetition is judged by `score_set`."""
+        """Score replies each by itself; repetition is judged by `score_set` and `score_arm`."""
         odds = self.classifier.log_odds(replies)
         return [
             Score(
@@ -66,16 +66,17 @@ class Rubric:
 
     def score_set(self, replies: Sequence[Reply]) -> list[Score]:
         """Score one arm's replies to the ten prompts, repetition among them included."""
-        return [
-            Score(one.reply, one.log_odds, one.level, one.caps | ({REPEATED: REPEATED_CAP} if again else {}))
-            for one, again in zip(self.scores(replies), repeated(replies, self.usual), strict=True)
-        ]
+        return _capped(self.scores(replies), REPEATED, repeated(replies, self.usual))
+
+    def score_arm(self, replies: Sequence[Reply]) -> list[Score]:
+        """Score one arm's replies to the test prompts, those that carry too much of it included."""
+        return _capped(self.scores(replies), WORN, worn(replies, self.usual))
 
     def artefact(self) -> dict[str, object]:
         """Return all that was fitted, to be stored and hashed."""
         limits = vars(self.usual.person.limits).items()
         return {
-            "version": 1,
+            "version": 2,
             "alphas": list(ALPHAS),
             "buckets": [_bucket(one) for one in self.buckets],
             "classifier_sha256": self.classifier.fingerprint(),
@@ -86,6 +87,13 @@ class Rubric:
             "protocol_sha256": sha256_file(PROTOCOL),
             "slop_sha256": sha256_file(SLOP),
         }
+
+
+def _capped(scores: Sequence[Score], rule: str, fires: Sequence[bool]) -> list[Score]:
+    return [
+        Score(one.reply, one.log_odds, one.level, one.caps | ({rule: REPEATED_CAP} if again else {}))
+        for one, again in zip(scores, fires, strict=True)
+    ]
 
 
 def _bucket(bucket: Bucket) -> dict[str, object]:

@@ -37,6 +37,9 @@ COPIED_MAX = 0.9
 FAR = 1.25
 """How far outside the person's longest replies is too far."""
 PATCHES = 4
+WORN_FROM = 2
+"""A reply may come twice, whoever gives it."""
+WORN_QUANTILE = 0.995
 
 
 @dataclass(frozen=True)
@@ -248,6 +251,7 @@ RULES = (
 INVALID = frozenset({"empty", "wordless", "unfinished", "debris", "hidden", "loop", "foreign_script", "echo"})
 SLOP_RULES = frozenset({"slop_hard", "slop_hard_twice", "slop_soft", "slop_soft_twice"})
 REPEATED = "repeated"
+WORN = "worn"
 
 
 def rules_for(usual: Usual, train: Sequence[Reply]) -> tuple[Rule, ...]:
@@ -265,3 +269,20 @@ def repeated(replies: Sequence[Reply], usual: Usual) -> list[bool]:
     """Tell which replies of a set occur in it more often than one reply does in the person's own sets of ten."""
     times = Counter(reply.plain for reply in replies)
     return [times[reply.plain] > usual.person.limits.repeats for reply in replies]
+
+
+def worn(replies: Sequence[Reply], usual: Usual) -> list[bool]:
+    """Tell which replies of an arm it gives more often than the person would in as many.
+
+    Each text is held against its own share of the person's replies, with room for chance and drift, so that neither one
+    safe reply nor a handful of them carries an arm.
+    """
+    from scipy.stats import binom
+
+    said, times = usual.person.said, Counter(reply.plain for reply in replies)
+    share = {text: min(1.0, FAR * said[text] / max(1, said.total())) for text in times}
+    most = {
+        text: max(WORN_FROM, usual.person.limits.repeats, binom.ppf(WORN_QUANTILE, len(replies), share[text]))
+        for text in times
+    }
+    return [times[reply.plain] > most[reply.plain] for reply in replies]

@@ -1,48 +1,43 @@
-"""Lets every arm answer: models/adapter/, data/split/{train,cal,test}.jsonl → data/generate/.
+"""Lets every arm answer: models/adapter/, data/split/ → data/generate/.
 
-B0 is the base, B1 the base shown a few of the person's replies, X the adapter. All get the same system line and
-context, greedy decoding and the same limit. B0 and B1 answer the ten fixed prompts, test prompts and all of
-cal; X answers the first two. The real replies of test are scored under all three. Everything after this
-stage reads its files and needs no model.
+B0 is the base, B1 the base shown a few of the person's replies, X the adapter, C the champion where one is registered.
+All get the same system line and context, greedy decoding and the same limit. Every arm answers the ten fixed prompts,
+the test prompts and twenty of valid; B0 and B1 all of cal. The real replies of test are scored under every arm; under
+B0 and X also replies of train, whose gain shows what was memorised, and real replies to other prompts, among which
+the right one has to be recognised. Everything after this stage reads its files and needs no model.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import mlx.core as mx
 
-from stages.generate.questions import (
-    Message,
-    Question,
-    few_shot,
-    messages_sha256,
-    protocol_questions,
-    questions,
-    spread,
-    with_examples,
-)
-from twin.adapter import RECIPE_FILE
+from stages.generate.arms import Arm, Row
+from stages.generate.questions import Message, Question, few_shot, protocol_questions, questions, spread
+from stages.generate.tasks import Task, choice_tasks, real_tasks
+from twin.adapter import RECIPE_FILE, WEIGHTS_FILE
 from twin.base import resolve
 from twin.config.generate import GenerateConfig
 from twin.config.load import load
 from twin.config.model import ModelConfig
-from twin.files import read_json, read_jsonl, staged_folder, write_jsonl
+from twin.config.promote import PromoteConfig
+from twin.errors import ModelError
+from twin.files import read_json, read_jsonl, sha256_file, staged_folder, write_jsonl
 from twin.model import Base, attach, load_base
 from twin.progress import Eta, Progress
 from twin.prompt import PromptRecipe
 from twin.protocol import protocol
 from twin.reply import Speaker
 from twin.runlog import record
-from twin.tokens import encode, prompt_tokens
 
-SPLITS = {name: Path(f"data/split/{name}.jsonl") for name in ("train", "cal", "test")}
+SPLITS = {name: Path(f"data/split/{name}.jsonl") for name in ("train", "valid", "cal", "test")}
 ADAPTER = Path("models/adapter")
+CHAMPION = Path("models/champion/adapter")
+SIDE_BY_SIDE = 20
+"""Prompts of valid that every arm answers, to be looked at side by side."""
 OUT = Path("data/generate")
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -51,89 +46,101 @@ class Asked:
 
     protocol: list[Question]
     test: list[Question]
-    """Answered by every arm."""
+    valid: list[Question]
+    """These three are answered by every arm."""
     cal: list[Question]
     """Answered by the base arms, to calibrate the judge."""
-    held_out: list[Question]
-    """All of test: what is scored."""
     pairs: list[Message]
     """Few-shot pairs of arm B1."""
+    held_out: list[Task]
+    """All of test: what every arm is scored on."""
+    extra: list[Task]
+    """As many replies of train, and choices among real replies: what B0 and X are scored on too."""
+
+    @property
+    def shared(self) -> list[Question]:
+        """What every arm answers."""
+        return [*self.protocol, *self.test, *self.valid]
 
 
 def ask(splits: Mapping[str, list[Row]], recipe: PromptRecipe, config: GenerateConfig) -> Asked:
     """Choose what is asked."""
+    test = questions("test", spread(splits["test"], config.test_prompts))
+    learned = questions("train", spread(splits["train"], len(splits["test"])))
     return Asked(
         protocol=protocol_questions(protocol(), recipe),
-        test=questions("test", spread(splits["test"], config.test_prompts)),
+        test=test,
+        valid=questions("valid", spread(splits["valid"], SIDE_BY_SIDE)),
         cal=questions("cal", splits["cal"]),
-        held_out=questions("test", splits["test"]),
         pairs=few_shot(splits["train"], config.few_shot),
+        held_out=real_tasks(questions("test", splits["test"])),
+        extra=[*real_tasks(learned), *choice_tasks(test, recipe)],
     )
 
 
-class Arm:
-    """One way to answer: a model, and how it is shown a question."""
+def generate(
+    bases: Callable[[], Base], adapter: Path, asked: Asked, config: GenerateConfig, champion: Path | None = None
+) -> tuple[list[Row], list[Row]]:
+    """Return every arm's answers and likelihoods.
 
-    def __init__(self, name: str, base: Base, speaker: Speaker, pairs: Sequence[Message] = ()) -> None:
-        self.name = name
-        self._base = base
-        self._speaker = speaker
-        self._pairs = pairs
-
-    def answers(self, asked: Sequence[Question], max_tokens: int, tell: Callable[[], None]) -> list[Row]:
-        """Answer each question."""
-        shown = [with_examples(question.messages, self._pairs) for question in asked]
-        tokens = [prompt_tokens(messages, self._base.tokenizer) for messages in shown]
-        rows = []
-        for place, reply in self._speaker.replies(tokens, max_tokens):
-            said = {"arm": self.name, "text": reply.text, "tokens": reply.tokens, "stopped": reply.stopped}
-            rows.append(asked[place].known() | said | {"messages_sha256": messages_sha256(shown[place])})
-            tell()
-        return rows
-
-    def likelihoods(self, asked: Sequence[Question]) -> list[Row]:
-        """Score the real reply to each question."""
-        tokenizer = self._base.tokenizer
-        examples = [
-            encode([*with_examples(question.messages, self._pairs), question.reply], tokenizer, question.id)
-            for question in asked
-        ]
-        rows = []
-        # Prompts that begin alike follow each other, so that less is computed.
-        for question, example in sorted(zip(asked, examples, strict=True), key=lambda pair: pair[1].tokens):
-            likelihood = self._speaker.score(example)
-            known = {key: question.known()[key] for key in ("prompt_set", "prompt_id", "conversation_id", "stock")}
-            measured = {"total_nats": likelihood.total_nats, "tokens": likelihood.tokens}
-            rows.append(known | measured | {"arm": self.name, "bytes": len(question.reply["content"].encode())})
-        return rows
-
-
-def generate(base: Base, adapter: Path, asked: Asked, config: GenerateConfig) -> tuple[list[Row], list[Row]]:
-    """Return every arm's answers and likelihoods; puts the adapter on `base`."""
+    Args:
+        bases: gives a base on which no adapter lies; a second one is asked for when there is a champion.
+        adapter: of arm X.
+        asked: what is asked and scored.
+        config: from params.yaml.
+        champion: the adapter of arm C, if there is one.
+    """
+    base = bases()
     speaker = Speaker(base)
-    all_arms, base_only = [*asked.protocol, *asked.test], asked.cal
-    tell = _teller(3 * len(all_arms) + 2 * len(base_only))
+    arms = 4 if champion else 3
+    tell = _teller(arms * len(asked.shared) + 2 * len(asked.cal))
     answers, likelihoods = [], []
     for arm in (Arm("B0", base, speaker), Arm("B1", base, speaker, asked.pairs)):
-        for some in (asked.protocol, asked.test, asked.cal):
+        for some in (asked.shared, asked.cal):
             answers += arm.answers(some, config.max_new_tokens, tell)
-        likelihoods += arm.likelihoods(asked.held_out)
-    attach(base, adapter)
-    speaker.forget()
-    tuned = Arm("X", base, speaker)
-    for some in (asked.protocol, asked.test):
-        answers += tuned.answers(some, config.max_new_tokens, tell)
-    likelihoods += tuned.likelihoods(asked.held_out)
-    order = {(question.prompt_set, question.id): place for place, question in enumerate(_all(asked))}
+        likelihoods += arm.likelihoods([*asked.held_out, *(asked.extra if arm.name == "B0" else ())])
+    for name, folder, tasks in (("X", adapter, asked.extra), ("C", champion, [])):
+        if folder is None:
+            continue
+        if name == "C":
+            del speaker, base  # one model in memory
+            base = bases()
+            speaker = Speaker(base)
+        attach(base, folder)
+        speaker.forget()
+        tuned = Arm(name, base, speaker)
+        answers += tuned.answers(asked.shared, config.max_new_tokens, tell)
+        likelihoods += tuned.likelihoods([*asked.held_out, *tasks])
+    order = {(one.prompt_set, one.id): place for place, one in enumerate([*asked.shared, *asked.cal])}
+    scored = {
+        (task.prompt_set, task.question.id, task.reply["id"]): place
+        for place, task in enumerate([*asked.held_out, *asked.extra])
+    }
+    return (
+        sorted(answers, key=lambda row: (order[row["prompt_set"], row["prompt_id"]], row["arm"])),
+        sorted(
+            likelihoods,
+            key=lambda row: (scored[row["prompt_set"], row["prompt_id"], row["reply_id"]], row["arm"]),
+        ),
+    )
 
-    def key(row: Row) -> tuple[int, str]:
-        return order[row["prompt_set"], row["prompt_id"]], row["arm"]
 
-    return sorted(answers, key=key), sorted(likelihoods, key=key)
+def registered(champion: str | None) -> Path | None:
+    """Return the folder of the champion that promote.champion names.
 
-
-def _all(asked: Asked) -> list[Question]:
-    return [*asked.protocol, *asked.held_out, *asked.cal]
+    Raises:
+        ModelError: the folder holds another adapter or none.
+    """
+    if champion is None:
+        return None
+    weights = CHAMPION / WEIGHTS_FILE
+    if not weights.exists() or sha256_file(weights) != champion:
+        there = sha256_file(weights)[:12] if weights.exists() else "no adapter"
+        raise ModelError(
+            f"{CHAMPION} holds {there}; promote.champion is {champion[:12]}. Bring it back with `dvc checkout "
+            f"{CHAMPION}.dvc`, or set promote.champion to null."
+        )
+    return CHAMPION
 
 
 def _teller(total: int) -> Callable[[], None]:
@@ -155,9 +162,10 @@ def main() -> None:
     recipe = read_json(ADAPTER / RECIPE_FILE)
     splits = {name: read_jsonl(path) for name, path in SPLITS.items()}
     asked = ask(splits, PromptRecipe.from_json(recipe["prompt"]), config)
-    base = load_base(resolve(recipe["base"], load(ModelConfig).folder))
+    champion = registered(load(PromoteConfig).champion)
+    folder = resolve(recipe["base"], load(ModelConfig).folder)
     started_s = time.perf_counter()
-    answers, likelihoods = generate(base, ADAPTER, asked, config)
+    answers, likelihoods = generate(lambda: load_base(folder), ADAPTER, asked, config, champion)
     with staged_folder(OUT) as part:
         write_jsonl(part / "generations.jsonl", answers)
         write_jsonl(part / "nll.jsonl", likelihoods)

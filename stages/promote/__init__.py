@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from stages.promote.decision import Decision, Gate, State, decide
-from stages.promote.gates import Evidence, gates, look_up
+from stages.promote.evidence import Evidence, look_up
+from stages.promote.gates import gates
 from stages.promote.report import markdown
 from twin.config.load import load
 from twin.config.promote import PromoteConfig

@@ -14,6 +14,13 @@ class Human(Enum):
     waived = "waived"
 
 
+class Primary(Enum):
+    """What a challenger must be better at than the champion."""
+
+    likelihood = "likelihood"
+    rubric = "rubric"
+
+
 @dataclass(frozen=True)
 class PromoteConfig:
     """The thresholds of the decision."""
@@ -30,3 +37,5 @@ class PromoteConfig:
     """`waived` decides without ratings, for staging only."""
     champion: str | None
     """sha256 of the adapter now in use; null while there is none."""
+    primary: Primary
+    """Declared before the run: what must be better than the champion's."""

@@ -1,0 +1,66 @@
+"""How far likelihood tells replies that were learned from held-out ones: stored likelihoods → AUC.
+
+A membership test with a reference model (Carlini et al., Membership Inference Attacks From First Principles, 2022):
+what a reply gains over the base, per token, so that easy replies do not pass for learned ones. 0.5 is chance. Train is
+older than test: where a person changes, part of what is told apart is the change.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from stages.evaluate.report import Tree, bounds
+from stages.evaluate.twosample import Told, wins
+from twin.config.evaluate import EvaluateConfig
+from twin.intervals import Array, interval
+
+Row = Mapping[str, Any]
+Arms = Mapping[str, Sequence[Row]]
+
+
+def memorisation(learned: Arms, held_out: Arms, arm: str, base: str, config: EvaluateConfig) -> Tree:
+    """Return the AUC by gain over `base` with its bounds, by likelihood alone, and without stock phrases.
+
+    Args:
+        learned: likelihoods of train replies by arm, each arm in the same order.
+        held_out: the same of test replies.
+        arm: whose memory is tested.
+        base: the reference.
+        config: draws and seed of the bounds.
+    """
+    if not all(arms.get(name) for arms in (learned, held_out) for name in (arm, base)):
+        return {}
+    told = _told(learned, held_out, lambda arms: _gains(arms, arm, base))
+    raw = _told(learned, held_out, lambda arms: -_nats(arms[arm]))
+    tree: Tree = {"likelihood_alone": raw.value}
+    plain, plain_held_out = _without_stock(learned), _without_stock(held_out)
+    if plain[arm] and plain_held_out[arm]:
+        tree["without_stock"] = _told(plain, plain_held_out, lambda arms: _gains(arms, arm, base)).value
+    replies = len(learned[arm]) + len(held_out[arm])
+    found = bounds(interval(told.auc, len(told.wins), config.draws, config.seed), replies)
+    return {"auc": found.pop("value"), **found, **tree}
+
+
+def _without_stock(arms: Arms) -> Arms:
+    return {name: [row for row in rows if not row["stock"]] for name, rows in arms.items()}
+
+
+def _told(learned: Arms, held_out: Arms, measure: Callable[[Arms], Array]) -> Told:
+    rows = [list(next(iter(arms.values()))) for arms in (learned, held_out)]
+    names, places = np.unique([row["conversation_id"] for part in rows for row in part], return_inverse=True)
+    ours, others = places[: len(rows[0])], places[len(rows[0]) :]
+    won, compared = np.zeros((len(names), len(names))), np.zeros((len(names), len(names)))
+    where = np.ix_(ours, others)
+    np.add.at(won, where, wins(measure(learned), measure(held_out)))
+    np.add.at(compared, where, 1.0)
+    return Told(won, compared)
+
+
+def _gains(arms: Arms, arm: str, base: str) -> Array:
+    return _nats(arms[base]) - _nats(arms[arm])
+
+
+def _nats(rows: Sequence[Row]) -> Array:
+    """Return nats per token."""
+    return np.array([row["total_nats"] / row["tokens"] for row in rows], dtype=np.float64)

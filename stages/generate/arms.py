@@ -1,0 +1,48 @@
+"""An arm: a model and how it is shown a question → answers and likelihoods as rows."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from stages.generate.questions import Message, Question, messages_sha256, with_examples
+from stages.generate.tasks import Task
+from twin.model import Base
+from twin.reply import Speaker
+from twin.tokens import encode, prompt_tokens
+
+Row = dict[str, Any]
+
+
+class Arm:
+    """One way to answer: a model, and how it is shown a question."""
+
+    def __init__(self, name: str, base: Base, speaker: Speaker, pairs: Sequence[Message] = ()) -> None:
+        self.name = name
+        self._base = base
+        self._speaker = speaker
+        self._pairs = pairs
+
+    def answers(self, asked: Sequence[Question], max_tokens: int, tell: Callable[[], None]) -> list[Row]:
+        """Answer each question."""
+        shown = [with_examples(question.messages, self._pairs) for question in asked]
+        tokens = [prompt_tokens(messages, self._base.tokenizer) for messages in shown]
+        rows = []
+        for place, reply in self._speaker.replies(tokens, max_tokens):
+            said = {"arm": self.name, "text": reply.text, "tokens": reply.tokens, "stopped": reply.stopped}
+            rows.append(asked[place].known() | said | {"messages_sha256": messages_sha256(shown[place])})
+            tell()
+        return rows
+
+    def likelihoods(self, tasks: Sequence[Task]) -> list[Row]:
+        """Score the reply of each task."""
+        tokenizer = self._base.tokenizer
+        examples = [
+            encode([*with_examples(task.question.messages, self._pairs), task.said], tokenizer, task.question.id)
+            for task in tasks
+        ]
+        rows = []
+        # Prompts that begin alike follow each other, so that less is computed.
+        for task, example in sorted(zip(tasks, examples, strict=True), key=lambda pair: pair[1].tokens):
+            likelihood = self._speaker.score(example)
+            measured = {"total_nats": likelihood.total_nats, "tokens": likelihood.tokens}
+            rows.append(task.known() | measured | {"arm": self.name, "bytes": len(task.said["content"].encode())})
+        return rows

@@ -1,0 +1,83 @@
+"""What earlier stages left: nested mappings → numbers and intervals that can be relied on."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stages.promote.decision import Gate, State
+from twin.config.promote import PromoteConfig
+
+Tree = Mapping[str, Any]
+
+CONVERSATIONS_MIN = 20
+"""Fewer make every interval over conversations too uncertain to decide on."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What earlier stages left; a file that is missing is an empty mapping."""
+
+    evaluate: Tree
+    split: Tree
+    recipe: Tree
+    base: Tree
+    ingest: Tree
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value with its one-sided 95 % bounds, over `n` replies of `clusters` conversations."""
+
+    value: float
+    lower: float
+    upper: float
+    n: int
+    clusters: int
+
+
+def look_up(tree: Tree, *path: str) -> Any:
+    """Return the value at `path`, None if there is none."""
+    found: Any = tree
+    for name in path:
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found
+
+
+def number(tree: Tree, *path: str) -> float | None:
+    """Return the finite number at `path`; None if it is missing, NaN or something else."""
+    found = look_up(tree, *path)
+    usable = isinstance(found, int | float) and not isinstance(found, bool) and math.isfinite(found)
+    return float(found) if usable else None
+
+
+def interval(tree: Tree, *path: str) -> Interval | None:
+    """Return the interval at `path`; None if any part of it is missing."""
+    found = {name: number(tree, *path, name) for name in ("value", "lower", "upper", "n", "clusters")}
+    value, lower, upper, n, clusters = found.values()
+    if value is None or lower is None or upper is None or n is None or clusters is None:
+        return None
+    return Interval(value, lower, upper, int(n), int(clusters))
+
+
+def passed(holds: bool) -> State:
+    """Return PASS or FAIL."""
+    return State.passed if holds else State.failed
+
+
+def unmeasured(name: str, what: str) -> Gate:
+    """Return the gate that nothing is known of."""
+    return Gate(name, State.unknown, f"{what} was not measured.")
+
+
+def if_enough(gate: Gate, found: Interval, config: PromoteConfig) -> Gate:
+    """Return the gate, UNKNOWN if it rests on too few prompts or conversations."""
+    if found.n >= config.test_prompts_min and found.clusters >= CONVERSATIONS_MIN:
+        return gate
+    why = f"{gate.why} {found.n} prompts from {found.clusters} conversations are too few. {too_few(config)}"
+    return Gate(gate.name, State.unknown, why, False, gate.value, gate.bound, gate.threshold, gate.n)
+
+
+def too_few(config: PromoteConfig) -> str:
+    """Say how much is needed."""
+    return f"At least {config.test_prompts_min} prompts from {CONVERSATIONS_MIN} conversations are needed."
