@@ -20,7 +20,9 @@ CONFIG = EvaluateConfig(draws=2000, seed=5, bucket_replies=99)
 def row(arm: str, prompt: int, nats: float, tokens: int = 10, stock: bool = False) -> dict[str, object]:
     return {
         "arm": arm,
+        "prompt_set": "test",
         "prompt_id": f"p{prompt}",
+        "reply_id": f"p{prompt}",
         "conversation_id": f"c{prompt % 4}",
         "total_nats": nats,
         "tokens": tokens,

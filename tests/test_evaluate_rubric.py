@@ -22,7 +22,7 @@ from twin.protocol import protocol
 def replies() -> dict[str, list[Reply]]:
     parts = persona.splits()
     real = {name: real_replies(rows) for name, rows in parts.items()}
-    models = model_replies(persona.generations(parts), real["cal"] + real["test"], protocol())
+    models = model_replies(persona.generations(parts), real["valid"] + real["cal"] + real["test"], protocol())
     return real | {"cal_models": [one for one in models if one.prompt_set == "cal"], "models": models}
 
 

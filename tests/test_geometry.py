@@ -1,5 +1,6 @@
 """A reading equals the specification: golden paths, which prove the plain loop too, defined edges, invariances."""
 
+import itertools
 import json
 import math
 from pathlib import Path
@@ -48,11 +49,10 @@ def test_the_golden_paths_know_every_regime() -> None:
     assert {regime for case in GOLDEN for regime in case["regimes"]} == set(REGIMES)
 
 
-@given(st.lists(st.sampled_from([0.0, 0.2, 0.3, 0.4, 0.45, 0.5, 0.6, 0.65, 0.7, 0.9, 1.0]), min_size=4, max_size=4))
-def test_a_regime_is_the_first_rule_that_holds_and_no_bound_counts_itself(values: list[float]) -> None:
-    c, u, p, r = values
-    reading = Reading(c, u, p, r, 0.5, 0.5, 0.5)
-    assert reading.regime == spec_loop.regime(vars(reading))
+def test_a_regime_is_the_first_rule_that_holds_and_no_bound_counts_itself() -> None:
+    for c, u, p, r in itertools.product([0.0, 0.2, 0.3, 0.4, 0.45, 0.5, 0.6, 0.65, 0.7, 0.9, 1.0], repeat=4):
+        reading = Reading(c, u, p, r, 0.5, 0.5, 0.5)
+        assert reading.regime == spec_loop.regime(vars(reading))
 
 
 @settings(max_examples=100, deadline=None)
@@ -95,6 +95,13 @@ def test_states_that_differ_in_nearness_by_rounding_only_count_as_equally_near()
     tilted = [0.5, math.sqrt(3) / 2]
     states = np.array([[1.0 + 1e-13, 0.0], [-1.0, 0.0], [0.0, 1.0], tilted, [0.0, 0.0]])
     assert measure(states, k=3).uncertainty == pytest.approx((math.log2(3) - 2 / 3) / 3)
+    assert prefixes(states, k=3)[-1] == measure(states, k=3)
+
+
+def test_states_that_differ_in_nearness_by_more_than_rounding_do_not() -> None:
+    tilted = [0.5, math.sqrt(3) / 2]
+    states = np.array([[1.0 + 4e-12, 0.0], [-1.0, 0.0], [0.0, 1.0], tilted, [0.0, 0.0]])
+    assert measure(states, k=3).uncertainty == pytest.approx(math.log2(3) / 3)
 
 
 def test_unlike_histograms_of_equal_entropy_tie_at_the_median() -> None:
@@ -106,6 +113,13 @@ def test_unlike_histograms_of_equal_entropy_tie_at_the_median() -> None:
 def test_a_cosine_that_differs_from_an_edge_by_rounding_only_has_reached_it() -> None:
     right_angles = np.array([[3.0, 1e-13], [0.0, 1.0], [0.0, -1.0], [0.0, 0.0]])
     assert measure(right_angles, bins=2).uncertainty == 0.0
+
+
+@pytest.mark.parametrize("bins", [4, 8, 26, 52])
+def test_a_right_angle_has_reached_its_edge_in_any_number_of_bins(bins: int) -> None:
+    """Of 26 and 52 bins that edge is computed as a cosine just below zero."""
+    states = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, -0.05], [0.0, 0.0]])
+    assert measure(states, bins=bins).uncertainty == pytest.approx((math.log2(3) - 2 / 3) / math.log2(bins))
 
 
 def test_the_angle_pi_is_in_the_last_bin() -> None:
@@ -122,6 +136,25 @@ def test_identical_turns_are_fully_committed_and_stable() -> None:
 @given(st.floats(-1e9, 1e9), st.integers(5, 14))
 def test_identical_turns_are_identical_however_large(value: float, turns: int) -> None:
     assert measure(np.full((turns, 3), value)) == Reading(1.0, 0.0, 0.0, 1.0, 0.5, 0.5, 1.0)
+
+
+@pytest.mark.parametrize("shape", [[0, 0, 1, 1], [0, 1, 2, 3]])
+@pytest.mark.parametrize("size", [0.3, 0.99, 1.0, 1.01, 3.0])
+def test_what_is_shorter_than_epsilon_counts_as_nothing_and_epsilon_itself_does_not(
+    shape: list[int], size: float
+) -> None:
+    states = np.array(shape)[:, None] * (size * 1e-10)
+    for reading, expected in zip(prefixes(states), spec_loop.at_every_prefix(states.tolist()), strict=True):
+        if reading is not None and expected is not None:
+            assert_close(reading, expected)
+
+
+def test_the_largest_values_have_a_reading() -> None:
+    assert measure(np.array([[-1e150], [1e150]])) == Reading(0.0, 0.5, 0.0, 1.0, 0.5, 1.0, 0.5)
+
+
+def test_turning_straight_back_is_not_below_the_least_stiffness() -> None:
+    assert measure(np.array([[0.0, 0.0], [6.0, 1.0], [-6.0, -1.0]])).phase_stiffness == 0.0
 
 
 def test_zero_vectors_are_turns_like_others() -> None:
@@ -149,7 +182,8 @@ def test_three_turns_have_a_direction_and_no_jerk() -> None:
         (np.ones((3, 0)), r"shape \(3, 0\)"),
         (np.array([[0.0], [np.nan], [1.0]]), "state 1 of 3 holds NaN, infinity"),
         (np.array([[0.0], [1.0], [np.inf]]), "state 2 of 3 holds NaN, infinity"),
-        (np.array([[0.0], [1e200]]), r"state 1 of 2 holds NaN, infinity or a value beyond 1e\+"),
+        (np.array([[0.0], [np.nan], [np.inf]]), "state 1 of 3 holds NaN, infinity"),
+        (np.array([[0.0], [1.01e150]]), r"state 1 of 2 holds NaN, infinity or a value beyond 1e\+"),
     ],
 )
 def test_a_path_without_a_reading_is_refused(states: np.ndarray, words: str) -> None:

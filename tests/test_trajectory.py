@@ -80,6 +80,11 @@ def test_a_conversation_of_500_turns_is_read_alike_live_and_afterwards(window: i
     assert live(states, (window, 5, 8, 3)) == prefixes(states, window)
 
 
+def test_a_long_conversation_in_many_dimensions_is_read_alike_live_and_afterwards() -> None:
+    states = np.random.default_rng(12).normal(size=(300, 1000))
+    assert live(states, (3, 5, 8, 3)) == prefixes(states, 3)
+
+
 @pytest.mark.parametrize("width", [1, 3, 256, 384, 1000])
 @pytest.mark.parametrize("turns", [2, 30])
 def test_all_three_agree_in_every_bit_at_the_widths_of_embedders(turns: int, width: int) -> None:
@@ -225,9 +230,17 @@ def test_a_trajectory_goes_on_after_a_refused_turn_as_if_it_had_not_been() -> No
 @pytest.mark.parametrize("shape", [(), (0,), (1, 3), (2, 3), (4,)])
 def test_a_state_of_another_shape_is_refused_and_its_shape_named(shape: tuple[int, ...]) -> None:
     trajectory = Trajectory(4)
-    trajectory.push(np.ones(3))
+    for _ in range(6):
+        trajectory.push(np.ones(3))
     for take in (trajectory.push, trajectory.peek):
-        with pytest.raises(DataError, match=rf"state 1 .*{re.escape(str(shape))}"):
+        with pytest.raises(DataError, match=rf"state 6 .*{re.escape(str(shape))}"):
+            take(np.ones(shape))
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (1, 3), (1, 0)])
+def test_a_first_state_that_is_no_vector_is_refused(shape: tuple[int, ...]) -> None:
+    for take in (Trajectory(4).push, Trajectory(4).peek):
+        with pytest.raises(DataError, match=rf"state 0 .*{re.escape(str(shape))}"):
             take(np.ones(shape))
 
 
