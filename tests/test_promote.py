@@ -71,6 +71,7 @@ def good() -> Evidence:
                 }
             },
             "gap": {"closed": interval(0.6, 0.5, 0.7)},
+            "context_choice": {"X": interval(0.6, 0.5, 0.7) | {"chance": 0.25}},
         },
         split={
             "proofs": {"conversations_in_two_parts": 0, "near_duplicates_left": 0, "time_order": True},
@@ -151,6 +152,7 @@ def test_ratings_that_passed_promote_to_champion() -> None:
         ("evaluate/gap/closed", interval(0.2, 0.1, 0.3), "gap", Verdict.hold),
         ("evaluate/gap/closed", interval(0.4, -0.1, 0.9), "gap", Verdict.hold),
         ("evaluate/gap/closed", interval(-0.4, -0.9, -0.1), "gap", Verdict.reject),
+        ("evaluate/context_choice/X/lower", 0.25, "context", Verdict.hold),
     ],
 )
 def test_a_gate_fails_by_its_rule(path: str, value: object, name: str, verdict: Verdict) -> None:
@@ -171,6 +173,7 @@ def test_a_gate_fails_by_its_rule(path: str, value: object, name: str, verdict: 
         ("evaluate/rubric_test/all/X", "protocol"),
         ("evaluate/likelihood/all/bits_per_token_gain_over_B1", "likelihood"),
         ("evaluate/gap/closed", "gap"),
+        ("evaluate/context_choice/X", "context"),
         ("split/proofs", "provenance"),
         ("split/strength", "enough_data"),
         ("recipe/prompt", "provenance"),
@@ -308,6 +311,7 @@ SHIFTS: dict[str, tuple[Callable[[Tree], list[tuple[Tree, str]]], int]] = {
         lambda tree: [(tree["rubric_test"]["all"]["X_over_C"], key) for key in ("value", "lower", "upper")],
         1,
     ),
+    "context": (lambda tree: [(tree["context_choice"]["X"], key) for key in ("value", "lower", "upper")], 1),
     "gap": (lambda tree: [(tree["gap"]["closed"], key) for key in ("value", "lower", "upper")], 1),
     "rare_copy": (lambda tree: [(tree["alarms"]["rare_copy"]["X"], key) for key in ("value", "lower")], -1),
     "degenerate": (lambda tree: [(tree["alarms"]["degenerate"]["X"], key) for key in ("value", "lower")], -1),

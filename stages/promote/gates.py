@@ -40,6 +40,7 @@ def gates(evidence: Evidence, config: PromoteConfig) -> list[Gate]:
         protocol(evaluate, config),
         likelihood(evaluate, config),
         gap(evaluate, config),
+        context(evaluate, config),
         champion(evaluate, config),
         human(config),
     ]
@@ -191,6 +192,22 @@ def gap(evaluate: Tree, config: PromoteConfig) -> Gate:
         f"{closed.upper:.0%}, {closed.n} replies); above 0 for sure and {config.gap_min:.0%} are needed."
     )
     return _superior("gap", why, closed, config.gap_min, config)
+
+
+def context(evaluate: Tree, config: PromoteConfig) -> Gate:
+    """The twin answers what it was asked: its replies belong to their contexts, beyond chance.
+
+    Likelihood and rubric see a voice; an adapter trained on the same replies in any order has it as well.
+    """
+    found, chance = interval(evaluate, "context_choice", "X"), number(evaluate, "context_choice", "X", "chance")
+    if found is None or chance is None:
+        return unmeasured("context", "Whether the twin knows which reply belongs to which context")
+    why = (
+        f"Among four real replies the twin finds the one that belongs to the context in {found.value:.0%} of cases "
+        f"(lower bound {found.lower:.0%}); chance is {chance:.0%}."
+    )
+    gate = Gate("context", passed(found.lower > chance), why, False, found.value, found.lower, chance, found.n)
+    return if_enough(gate, found, config)
 
 
 def human(config: PromoteConfig) -> Gate:

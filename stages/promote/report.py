@@ -21,6 +21,8 @@ MOVES = {
     "protocol": "Compare the replies, data/generate/generations.jsonl, with the scores, data/evaluate/scores.jsonl.",
     "likelihood": "Train on more of the person's replies, or with another adapter: `dvc exp run -S adapter=dora_r8`.",
     "gap": "Read where the twin still sounds like the base; lengths and slop are in metrics/evaluate.json.",
+    "context": "See whether prompts and replies belong together in the data; show more of the conversation with "
+    "augment.context_turns.",
     "champion": "Run again with the champion's adapter in place, so that both answer the same prompts.",
     "human": "Have people rate the twin blind, or decide for staging only: `dvc exp run -S promote.human=waived`.",
 }
