@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import stages.promote as stage
 from stages.promote.decision import Decision, Gate, Scope, State, Verdict, decide
+from stages.promote.document import checked
 from stages.promote.evidence import CONVERSATIONS_MIN, Evidence
 from stages.promote.gates import gates
 from stages.promote.report import MOVES
@@ -54,7 +55,7 @@ def good() -> Evidence:
                 "rare_copy": {"X": rate(0.02, 0.01), "R": rate(0.01, 0.0)},
                 "degenerate": {"X": rate(0.02, 0.01), "R": rate(0.0, 0.0)},
             },
-            "memorisation": {"auc": 0.6},
+            "memorisation": {"auc": 0.6, "lower": 0.55, "upper": 0.65, "n": 400},
             "instrument": {
                 "state": "PASS",
                 "real_mean": 2.7,
@@ -397,7 +398,9 @@ def test_the_stage_writes_a_decision_that_its_inputs_determine(tmp_path: Path, m
     }
     hashes = {entry["path"]: entry["sha256"] for entry in found["hashes"]}
     assert hashes["metrics/evaluate.json"] == sha256_file(tmp_path / "metrics/evaluate.json")
-    assert {"reasons", "reproduce", "limits", "explanations"} <= set(found)
+    assert {name.split(":")[0] for name in found["sources"]} == set(found["gates"])
+    assert "primary: likelihood" in found["parameters"]
+    assert checked(found) == found
     assert written[0] == json.dumps(found, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     stage.main()
     assert [(tmp_path / name).read_text() for name in ("metrics/decision.json", "metrics/decision.md")] == written
@@ -412,6 +415,34 @@ def test_the_report_says_decision_reasons_gates_and_next_move(tmp_path: Path, mo
     assert "- secrets FAIL: 3 secrets" in report
     assert "| secrets | **fail** | 3 |  | 0 | 90 |" in report
     assert report.index(MOVES["secrets"]) < report.index(MOVES["human"])
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (lambda found: found.pop("hashes"), "hashes is missing"),
+        (lambda found: found.update(cheer="yes"), "cheer is unknown"),
+        (lambda found: found.update(reasons="none"), "reasons is no list"),
+        (lambda found: found.update(reasons=[]), "no reason is given"),
+        (lambda found: found.update(decision="promote"), "decision 'promote' is unknown"),
+        (lambda found: found.update(decision="PROMOTE"), "only what is promoted has a scope"),
+        (lambda found: found.update(decision="PROMOTE", scope="champion"), "it promotes past a gate"),
+        (lambda found: found["gates"]["gap"].update(value=math.nan), "gate gap has a number that is none"),
+        (lambda found: found["gates"]["gap"].update(value=True), "gate gap has a number that is none"),
+        (lambda found: found["gates"]["gap"].pop("state"), "gate gap has no state"),
+        (lambda found: found["gates"].clear(), "it has no gates"),
+    ],
+)
+def test_a_document_that_is_no_decision_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Tree], object], fault: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lay_out(tmp_path, good())
+    stage.main()
+    found = json.loads((tmp_path / "metrics/decision.json").read_text())
+    change(found)
+    with pytest.raises(ValueError, match=fault):
+        checked(found)
 
 
 def test_missing_metrics_hold_and_do_not_crash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

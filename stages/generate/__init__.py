@@ -9,8 +9,9 @@ the right one has to be recognised. Everything after this stage reads its files 
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import mlx.core as mx
 
@@ -24,7 +25,7 @@ from twin.config.load import load
 from twin.config.model import ModelConfig
 from twin.config.promote import PromoteConfig
 from twin.errors import ModelError
-from twin.files import read_json, read_jsonl, sha256_file, staged_folder, write_jsonl
+from twin.files import read_json, read_jsonl, sha256_file, staged_folder, write_json, write_jsonl
 from twin.model import Base, attach, load_base
 from twin.progress import Eta, Progress
 from twin.prompt import PromptRecipe
@@ -125,6 +126,12 @@ def generate(
     )
 
 
+def decoding(config: GenerateConfig, champion: Path | None) -> dict[str, Any]:
+    """Return how every arm answered."""
+    arms = ["B0", "B1", "X", *(["C"] if champion else [])]
+    return {"method": "greedy", "samples": 1, "arms": arms, **asdict(config)}
+
+
 def registered(champion: str | None) -> Path | None:
     """Return the folder of the champion that promote.champion names.
 
@@ -169,6 +176,7 @@ def main() -> None:
     with staged_folder(OUT) as part:
         write_jsonl(part / "generations.jsonl", answers)
         write_jsonl(part / "nll.jsonl", likelihoods)
+        write_json(part / "decoding.json", decoding(config, champion))
     record(
         "generate",
         {

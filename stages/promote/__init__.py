@@ -4,11 +4,13 @@ A function of the declared files and parameters alone; the commit, the time and 
 act on the decision.
 """
 
-from collections.abc import Sequence
+from dataclasses import fields
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from stages.promote.decision import Decision, Gate, State, decide
+from stages.promote.decision import decide
+from stages.promote.document import document, limits
 from stages.promote.evidence import Evidence, look_up
 from stages.promote.gates import gates
 from stages.promote.report import markdown
@@ -22,16 +24,16 @@ SPLIT = Path("metrics/split.json")
 RECIPE = Path("models/adapter/recipe.json")
 BASE = Path("models/base/identity.json")
 INGEST = Path("metrics/ingest.json")
+DECODING = Path("data/generate/decoding.json")
 HASHED = (
     EVALUATE,
     SPLIT,
     RECIPE,
     BASE,
     INGEST,
+    DECODING,
     Path("models/adapter/adapters.safetensors"),
-    Path("data/split/train.jsonl"),
-    Path("data/split/cal.jsonl"),
-    Path("data/split/test.jsonl"),
+    *(Path(f"data/split/{name}.jsonl") for name in ("train", "valid", "cal", "test")),
     Path("data/generate/generations.jsonl"),
     Path("data/generate/nll.jsonl"),
     Path("data/evaluate/rubric.json"),
@@ -39,12 +41,6 @@ HASHED = (
 )
 DECISION = Path("metrics/decision.json")
 REPORT = Path("metrics/decision.md")
-
-REPRODUCE = ("make env", "dvc repro", "dvc metrics show")
-STANDING_LIMITS = (
-    "One adapter was judged: this says nothing about its recipe, which takes several seeds.",
-    "The rubric sees register, that a reply is not an assistant's; it does not see whose it is.",
-)
 
 
 def read_or_none(path: Path) -> Any:
@@ -54,30 +50,6 @@ def read_or_none(path: Path) -> Any:
         DataError: the file is there and is not JSON.
     """
     return read_json(path) if path.exists() else {}
-
-
-def limits(all_gates: Sequence[Gate]) -> list[str]:
-    """Return what the decision does not cover."""
-    unknown = [gate.name for gate in all_gates if gate.state is State.unknown]
-    return [*([f"Not known: {', '.join(unknown)}."] if unknown else []), *STANDING_LIMITS]
-
-
-def document(decision: Decision, all_gates: Sequence[Gate], run_id: str, hashes: dict[str, str]) -> dict[str, object]:
-    """Return decision.json.
-
-    Sentences and hashes are lists, which `dvc metrics` leaves out: its tables show the states and numbers.
-    """
-    return {
-        "decision": decision.verdict.value,
-        "scope": decision.scope.value,
-        "reasons": list(decision.reasons),
-        "run": {"id": run_id},
-        "gates": {gate.name: gate.to_json() for gate in all_gates},
-        "explanations": [f"{gate.name}: {gate.why}" for gate in all_gates],
-        "hashes": [{"path": path, "sha256": sha256} for path, sha256 in sorted(hashes.items())],
-        "limits": limits(all_gates),
-        "reproduce": list(REPRODUCE),
-    }
 
 
 def main() -> None:
@@ -90,5 +62,11 @@ def main() -> None:
     all_gates = gates(evidence, config)
     decision = decide(all_gates, config.human)
     hashes = {str(path): sha256_file(path) for path in HASHED if path.exists()}
-    write_json(DECISION, document(decision, all_gates, run_id, hashes))
+    parameters = {field.name: _plain(getattr(config, field.name)) for field in fields(config)}
+    settings = {"parameters": parameters, "decoding": read_or_none(DECODING)}
+    write_json(DECISION, document(decision, all_gates, run_id, hashes, settings))
     write_text(REPORT, markdown(decision, all_gates, run_id, limits(all_gates), hashes))
+
+
+def _plain(value: object) -> object:
+    return value.value if isinstance(value, Enum) else value

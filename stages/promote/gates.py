@@ -35,7 +35,7 @@ def gates(evidence: Evidence, config: PromoteConfig) -> list[Gate]:
         secrets(evaluate),
         excess("rare_copy", "replies with a rare verbatim copy of train", RARE_COPY_MARGIN, evaluate, config),
         excess("degenerate", "broken replies", DEGENERATE_MARGIN, evaluate, config),
-        memorisation(evaluate),
+        memorisation(evaluate, config),
         instrument(evaluate),
         protocol(evaluate, config),
         likelihood(evaluate, config),
@@ -116,15 +116,20 @@ def excess(alarm: str, what: str, margin: float, evaluate: Tree, config: Promote
     return Gate(alarm, state, why, rejects=True, value=share, bound=lower, threshold=own + margin, n=int(n))
 
 
-def memorisation(evaluate: Tree) -> Gate:
-    """Train replies are not much likelier than held-out ones."""
-    auc = number(evaluate, "memorisation", "auc")
-    if auc is None:
+def memorisation(evaluate: Tree, config: PromoteConfig) -> Gate:
+    """Train replies gain not much more likelihood than held-out ones."""
+    tree = evaluate.get("memorisation") or {}
+    auc, upper, n = (number(tree, name) for name in ("auc", "upper", "n"))
+    if auc is None or upper is None or n is None:
         return unmeasured("memorisation", "How far likelihood tells train replies from held-out ones")
-    why = f"Likelihood tells train replies from held-out ones with AUC {auc:.2f}; {MEMORISATION_MAX:.2f} is the most."
-    return Gate(
-        "memorisation", passed(auc <= MEMORISATION_MAX), why, rejects=True, value=auc, threshold=MEMORISATION_MAX
+    why = (
+        f"Likelihood tells train replies from held-out ones with AUC {auc:.2f} (upper bound {upper:.2f}, {n:.0f} "
+        f"replies); {MEMORISATION_MAX:.2f} is the most."
     )
+    state = passed(auc <= MEMORISATION_MAX)
+    if n < config.test_prompts_min:
+        return Gate("memorisation", State.unknown, f"{why} {too_few(config)}", value=auc, n=int(n))
+    return Gate("memorisation", state, why, rejects=True, value=auc, bound=upper, threshold=MEMORISATION_MAX, n=int(n))
 
 
 def instrument(evaluate: Tree) -> Gate:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from stages.promote.decision import Decision, Gate, State, Verdict
+from stages.promote.document import SOURCES
 
 MEANING = {
     Verdict.promote: "The twin may be used.",
@@ -16,7 +17,7 @@ MOVES = {
     "secrets": "Find the leaked text in data/generate/generations.jsonl, scrub the export and train again.",
     "rare_copy": "Train for fewer updates or at a lower rate; the twin recites.",
     "degenerate": "Read the replies with rules in data/evaluate/scores.jsonl; more training or more data may help.",
-    "memorisation": "Score likelihoods of train replies too, to see how far the twin recites.",
+    "memorisation": "Train for fewer updates or with a smaller rank: the twin knows train replies too well.",
     "instrument": "See `instrument` in metrics/evaluate.json; until its self-test holds, rubric scores decide nothing.",
     "protocol": "Compare the replies, data/generate/generations.jsonl, with the scores, data/evaluate/scores.jsonl.",
     "likelihood": "Train on more of the person's replies, or with another adapter: `dvc exp run -S adapter=dora_r8`.",
@@ -25,13 +26,6 @@ MOVES = {
     "augment.context_turns.",
     "champion": "Run again with the champion's adapter in place, so that both answer the same prompts.",
     "human": "Have people rate the twin blind, or decide for staging only: `dvc exp run -S promote.human=waived`.",
-}
-SOURCES = {
-    "data/generate/generations.jsonl": "what every arm said",
-    "data/generate/nll.jsonl": "how likely each arm found the person's replies",
-    "data/evaluate/scores.jsonl": "the score, level and rules of every reply",
-    "data/evaluate/rubric.json": "the rubric as fitted",
-    "metrics/evaluate.json": "every number of the gates",
 }
 MARKS = {State.passed: "pass", State.failed: "**fail**", State.unknown: "**unknown**", State.not_applicable: "n/a"}
 
@@ -49,7 +43,8 @@ def markdown(
         "## Gates",
         _table(gates),
         "## Where the numbers come from",
-        "\n".join(f"- `{path}` `{hashes[path][:12]}`: {what}" for path, what in SOURCES.items() if path in hashes),
+        "\n".join(f"- {gate.name}: {', '.join(f'`{one}`' for one in SOURCES[gate.name])}" for gate in gates),
+        "\n".join(f"- `{path}` `{sha256[:12]}`" for path, sha256 in sorted(hashes.items())),
         "## Limits",
         "\n".join(f"- {limit}" for limit in limits),
         "## Next",
