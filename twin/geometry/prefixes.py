@@ -33,7 +33,7 @@ def measure(states_T_D: FloatArray, k: int = 5, bins: int = 8, smoothing: int = 
     settings, states = Settings(k, bins, smoothing), checked(states_T_D)
     if len(states) < 2:
         raise DataError(f"a path of {len(states)} states has no reading; two are needed. Use the cold-start tag.")
-    reading = _windows(states, len(states), settings)[-1]
+    reading = _growing(states, settings)[-1]
     assert reading is not None
     return reading
 
