@@ -1,10 +1,10 @@
-"""Decides what becomes of the adapter: metrics, recipe and base identity → decision.json and decision.md.
+"""Decides what becomes of the adapter: metrics, recipe, base identity and ratings → decision.json and decision.md.
 
 A function of the declared files and parameters alone; the commit, the time and the versions are added by those who
 act on the decision.
 """
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,13 @@ from stages.promote.decision import decide
 from stages.promote.document import document, limits
 from stages.promote.evidence import Evidence, look_up
 from stages.promote.gates import gates
+from stages.promote.human import Judged, Ratings, summarise
 from stages.promote.report import markdown
 from twin.config.load import load
 from twin.config.promote import PromoteConfig
 from twin.errors import DataError
 from twin.files import read_json, sha256_file, write_json, write_text
+from twin.ratings import read_sessions
 
 EVALUATE = Path("metrics/evaluate.json")
 SPLIT = Path("metrics/split.json")
@@ -25,6 +27,9 @@ RECIPE = Path("models/adapter/recipe.json")
 BASE = Path("models/base/identity.json")
 INGEST = Path("metrics/ingest.json")
 DECODING = Path("data/generate/decoding.json")
+ADAPTER = Path("models/adapter/adapters.safetensors")
+GENERATIONS = Path("data/generate/generations.jsonl")
+RATINGS = Path("data/ratings")
 HASHED = (
     EVALUATE,
     SPLIT,
@@ -32,9 +37,9 @@ HASHED = (
     BASE,
     INGEST,
     DECODING,
-    Path("models/adapter/adapters.safetensors"),
+    ADAPTER,
     *(Path(f"data/split/{name}.jsonl") for name in ("train", "valid", "cal", "test")),
-    Path("data/generate/generations.jsonl"),
+    GENERATIONS,
     Path("data/generate/nll.jsonl"),
     Path("data/evaluate/rubric.json"),
     Path("data/evaluate/scores.jsonl"),
@@ -52,6 +57,16 @@ def read_or_none(path: Path) -> Any:
     return read_json(path) if path.exists() else {}
 
 
+def rated(run_id: str) -> Ratings:
+    """Return what people said of this run's adapter and its replies.
+
+    Raises:
+        DataError: a row of a session is malformed.
+    """
+    about = Judged(run_id, *(sha256_file(path) if path.exists() else "" for path in (ADAPTER, GENERATIONS)))
+    return summarise(read_sessions(RATINGS), about)
+
+
 def main() -> None:
     """Run the stage."""
     config = load(PromoteConfig)
@@ -59,12 +74,13 @@ def main() -> None:
     run_id = look_up(evidence.recipe, "run", "id")
     if not isinstance(run_id, str):
         raise DataError(f"{RECIPE} names no run (run.id). Run `dvc repro align` to make it again.")
+    evidence = replace(evidence, ratings=rated(run_id))
     all_gates = gates(evidence, config)
     decision = decide(all_gates, config.human)
-    hashes = {str(path): sha256_file(path) for path in HASHED if path.exists()}
+    hashes = {str(path): sha256_file(path) for path in (*HASHED, *sorted(RATINGS.glob("*.jsonl"))) if path.exists()}
     parameters = {field.name: _plain(getattr(config, field.name)) for field in fields(config)}
     settings = {"parameters": parameters, "decoding": read_or_none(DECODING)}
-    write_json(DECISION, document(decision, all_gates, run_id, hashes, settings))
+    write_json(DECISION, document(decision, all_gates, evidence.ratings, run_id, hashes, settings=settings))
     write_text(REPORT, markdown(decision, all_gates, run_id, limits(all_gates), hashes))
 
 

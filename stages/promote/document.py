@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from stages.promote.decision import Decision, Gate, Scope, State, Verdict
+from stages.promote.human import Ratings
 
 VERSION: Final = 2
 REPRODUCE: Final = ("make env", "dvc repro", "dvc metrics show", "twin promote --verify")
@@ -44,6 +45,7 @@ KEYS: Final = {
     "reasons": list,
     "run": dict,
     "gates": dict,
+    "ratings": dict,
     "explanations": list,
     "sources": list,
     "hashes": list,
@@ -64,8 +66,10 @@ def limits(gates: Sequence[Gate]) -> list[str]:
 def document(
     decision: Decision,
     gates: Sequence[Gate],
+    ratings: Ratings,
     run_id: str,
     hashes: Mapping[str, str],
+    *,
     settings: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Any]:
     """Return decision.json.
@@ -80,6 +84,7 @@ def document(
             "reasons": list(decision.reasons),
             "run": {"id": run_id},
             "gates": {gate.name: gate.to_json() for gate in gates},
+            "ratings": ratings.to_json(),
             "explanations": [f"{gate.name}: {gate.why}" for gate in gates],
             "sources": [f"{gate.name}: {source}" for gate in gates for source in SOURCES[gate.name]],
             "hashes": [{"path": path, "sha256": sha256} for path, sha256 in sorted(hashes.items())],

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from stages.promote.decision import Gate, State
+from stages.promote.human import Ratings
 from twin.config.promote import PromoteConfig
 
 Tree = Mapping[str, Any]
 
 CONVERSATIONS_MIN = 20
 """Fewer make every interval over conversations too uncertain to decide on."""
+NONE_RATED = Ratings()
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class Evidence:
     recipe: Tree
     base: Tree
     ingest: Tree
+    ratings: Ratings = NONE_RATED
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from stages.promote.evidence import (
     too_few,
     unmeasured,
 )
-from twin.config.promote import Human, PromoteConfig
+from stages.promote.human import human
+from twin.config.promote import PromoteConfig
 
 RARE_COPY_MARGIN = 0.02
 DEGENERATE_MARGIN = 0.05
@@ -42,7 +43,7 @@ def gates(evidence: Evidence, config: PromoteConfig) -> list[Gate]:
         gap(evaluate, config),
         context(evaluate, config),
         champion(evaluate, config),
-        human(config),
+        human(evidence.ratings, config),
     ]
 
 
@@ -213,10 +214,3 @@ def context(evaluate: Tree, config: PromoteConfig) -> Gate:
     )
     gate = Gate("context", passed(found.lower > chance), why, False, found.value, found.lower, chance, found.n)
     return if_enough(gate, found, config)
-
-
-def human(config: PromoteConfig) -> Gate:
-    """People rated it blind."""
-    if config.human is Human.waived:
-        return Gate("human", State.not_applicable, "Ratings are waived, so a promotion reaches staging only.")
-    return Gate("human", State.unknown, "awaiting_human: nobody has rated the twin blind.")
