@@ -12,7 +12,7 @@ from stages.evaluate.likelihood import likelihood, same_replies
 from stages.evaluate.report import bounds, finite, similarity
 from twin.config.evaluate import EvaluateConfig
 from twin.errors import DataError
-from twin.intervals import interval, rate_bounds, ratio, totals
+from twin.intervals import expanded, interval, rate_bounds, ratio, totals
 
 CONFIG = EvaluateConfig(draws=2000, seed=5, bucket_replies=99)
 
@@ -53,16 +53,16 @@ def test_bounds_of_a_mean_of_normals_lie_where_the_normal_quantile_puts_them() -
 
 def test_the_correction_is_bca_as_scipy_computes_it() -> None:
     sample = np.random.default_rng(3).exponential(size=25)
-    ours = interval(ratio(sample, np.ones(25)), 25, 20000, 4)
-    theirs = stats.bootstrap((sample,), np.mean, n_resamples=20000, confidence_level=0.9, method="BCa", rng=1)
+    ours, level = interval(ratio(sample, np.ones(25)), 25, 20000, 4), float(np.diff(expanded(25))[0])
+    theirs = stats.bootstrap((sample,), np.mean, n_resamples=20000, confidence_level=level, method="BCa", rng=1)
     assert ours.lower == pytest.approx(theirs.confidence_interval.low, abs=0.01)
     assert ours.upper == pytest.approx(theirs.confidence_interval.high, abs=0.02)
 
 
 def test_below_twenty_conversations_the_plain_percentiles_are_taken() -> None:
     sample = np.random.default_rng(3).exponential(size=19)
-    ours = interval(ratio(sample, np.ones(19)), 19, 20000, 4)
-    theirs = stats.bootstrap((sample,), np.mean, n_resamples=20000, confidence_level=0.9, method="percentile", rng=1)
+    ours, level = interval(ratio(sample, np.ones(19)), 19, 20000, 4), float(np.diff(expanded(19))[0])
+    theirs = stats.bootstrap((sample,), np.mean, n_resamples=20000, confidence_level=level, method="percentile", rng=1)
     assert ours.lower == pytest.approx(theirs.confidence_interval.low, abs=0.01)
 
 

@@ -72,7 +72,7 @@ def good() -> Evidence:
                 }
             },
             "gap": {"closed": interval(0.6, 0.5, 0.7)},
-            "context_choice": {"X": interval(0.6, 0.5, 0.7) | {"chance": 0.25}},
+            "context_choice": {"X": interval(0.6, 0.5, 0.7) | {"chance": 0.25}, "B0": interval(0.5, 0.4, 0.6)},
         },
         split={
             "proofs": {"conversations_in_two_parts": 0, "near_duplicates_left": 0, "time_order": True},
@@ -154,6 +154,7 @@ def test_ratings_that_passed_promote_to_champion() -> None:
         ("evaluate/gap/closed", interval(0.4, -0.1, 0.9), "gap", Verdict.hold),
         ("evaluate/gap/closed", interval(-0.4, -0.9, -0.1), "gap", Verdict.reject),
         ("evaluate/context_choice/X/lower", 0.25, "context", Verdict.hold),
+        ("evaluate/context_choice/B0/value", 0.61, "context", Verdict.hold),
     ],
 )
 def test_a_gate_fails_by_its_rule(path: str, value: object, name: str, verdict: Verdict) -> None:
@@ -175,6 +176,7 @@ def test_a_gate_fails_by_its_rule(path: str, value: object, name: str, verdict: 
         ("evaluate/likelihood/all/bits_per_token_gain_over_B1", "likelihood"),
         ("evaluate/gap/closed", "gap"),
         ("evaluate/context_choice/X", "context"),
+        ("evaluate/context_choice/B0", "context"),
         ("split/proofs", "provenance"),
         ("split/strength", "enough_data"),
         ("recipe/prompt", "provenance"),

@@ -201,16 +201,20 @@ def gap(evaluate: Tree, config: PromoteConfig) -> Gate:
 
 
 def context(evaluate: Tree, config: PromoteConfig) -> Gate:
-    """The twin answers what it was asked: its replies belong to their contexts, beyond chance.
+    """The twin knows what belongs to a context: beyond chance, and no less than the base.
 
-    Likelihood and rubric see a voice; an adapter trained on the same replies in any order has it as well.
+    Likelihood and rubric see a voice; an adapter that learned the same replies in any order has it as well, and has
+    lost part of what the base knew.
     """
-    found, chance = interval(evaluate, "context_choice", "X"), number(evaluate, "context_choice", "X", "chance")
-    if found is None or chance is None:
+    found = interval(evaluate, "context_choice", "X")
+    chance, base = number(evaluate, "context_choice", "X", "chance"), number(evaluate, "context_choice", "B0", "value")
+    if found is None or chance is None or base is None:
         return unmeasured("context", "Whether the twin knows which reply belongs to which context")
     why = (
         f"Among four real replies the twin finds the one that belongs to the context in {found.value:.0%} of cases "
-        f"(lower bound {found.lower:.0%}); chance is {chance:.0%}."
+        f"(lower bound {found.lower:.0%}), the base in {base:.0%}; more than chance, {chance:.0%}, for sure and no "
+        "less than the base are needed."
     )
-    gate = Gate("context", passed(found.lower > chance), why, False, found.value, found.lower, chance, found.n)
+    state = passed(found.lower > chance and found.value >= base)
+    gate = Gate("context", state, why, False, found.value, found.lower, base, found.n)
     return if_enough(gate, found, config)
