@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stages.evaluate.alarms import jensen_shannon
+from stages.evaluate.alarms import commonest, jensen_shannon
 from stages.evaluate.choice import context_choice, of
 from stages.evaluate.judgement import side_by_side
 from stages.evaluate.memorisation import memorisation
@@ -103,6 +103,12 @@ def test_the_divergence_of_two_distributions_is_known() -> None:
     assert jensen_shannon(np.array([0.3, 0.7]), np.array([0.3, 0.7])) == 0.0
     expected = (1 * math.log2(1 / 0.75) + 0.5 * math.log2(0.5 / 0.75) + 0.5 * math.log2(0.5 / 0.25)) / 2
     assert jensen_shannon(np.array([1.0, 0.0]), np.array([0.5, 0.5])) == pytest.approx(expected)
+
+
+def test_words_as_common_as_one_another_are_taken_by_the_alphabet() -> None:
+    words = [f"w{n:02}" for n in range(80)]
+    for some in (words, words[::-1]):
+        assert commonest(Counter(dict.fromkeys(some, 3)) | Counter({"": 9, "the": 5})) == ["the", *words[:49]]
 
 
 def said(texts: list[str], arm: str = "X") -> list[Reply]:

@@ -83,7 +83,7 @@ def usage(arms: Mapping[str, Sequence[Reply]], usual: Usual, seed: int) -> Tree:
 
     Those words carry grammar and habit rather than topic, in any language; all others count as one.
     """
-    common = [word for word, _ in usual.person.counts.words.most_common(COMMON_WORDS + 1) if word]
+    common = commonest(usual.person.counts.words)
     shares = {arm: _shares(replies, common) for arm, replies in arms.items()}
     ours, others = (_shares(half, common) for half in halves(arms[REAL], seed))
     floor = jensen_shannon(shares[BASE], shares[REAL]) if BASE in shares else None
@@ -92,6 +92,11 @@ def usage(arms: Mapping[str, Sequence[Reply]], usual: Usual, seed: int) -> Tree:
         for arm, share in shares.items()
         if arm not in (REAL, BASE)
     }
+
+
+def commonest(counts: Mapping[str, int]) -> list[str]:
+    """Return the words that most conversations hold, equally common ones by the alphabet: sets come in any order."""
+    return sorted(filter(None, counts), key=lambda word: (-counts[word], word))[:COMMON_WORDS]
 
 
 def _shares(replies: Sequence[Reply], common: Sequence[str]) -> Array:

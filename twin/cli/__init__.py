@@ -34,10 +34,11 @@ def _register() -> None:
     from twin.cli.forget import forget
     from twin.cli.note import note
     from twin.cli.plan import plan
+    from twin.cli.promote import promote
     from twin.cli.summary import summary
     from twin.cli.trajectory import trajectory
 
-    for command in (bring, chat, export, forget, note, plan, summary, trajectory):
+    for command in (bring, chat, export, forget, note, plan, promote, summary, trajectory):
         app.command()(command)
 
 
