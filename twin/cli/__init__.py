@@ -30,6 +30,7 @@ app = _App(
 def _register() -> None:
     from twin.cli.bring import bring
     from twin.cli.chat import chat
+    from twin.cli.compare import compare
     from twin.cli.export import export
     from twin.cli.forget import forget
     from twin.cli.note import note
@@ -38,7 +39,7 @@ def _register() -> None:
     from twin.cli.summary import summary
     from twin.cli.trajectory import trajectory
 
-    for command in (bring, chat, export, forget, note, plan, promote, summary, trajectory):
+    for command in (bring, chat, compare, export, forget, note, plan, promote, summary, trajectory):
         app.command()(command)
 
 
