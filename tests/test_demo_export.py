@@ -64,7 +64,7 @@ def information(null: bool) -> float:
 def test_the_committed_export_is_what_the_tool_writes() -> None:
     with gzip.open(SHIPPED / EXPORT, "rt", encoding="utf-8", newline="") as file:
         assert file.read() == to_csv(table())
-    assert (SHIPPED / "acts.csv").read_text(encoding="utf-8") == acts_csv(table())
+    assert (SHIPPED.parents[1] / "labels/demo.csv").read_text(encoding="utf-8") == acts_csv(table())
 
 
 def test_the_manifest_describes_the_committed_file() -> None:

@@ -27,7 +27,7 @@ def metrics() -> Any:
 
 def evaluated(parts: dict[str, list[Row]], config: EvaluateConfig = CONFIG) -> tuple[Tree, stage.Judgement]:
     data = stage.gather(parts, persona.generations(parts))
-    return stage.evaluate(data, persona.likelihoods(parts), config)
+    return stage.evaluate(data, persona.likelihoods(parts), {}, config)
 
 
 def leaves(tree: Any) -> list[Any]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from stages.evaluate.acts import act_agreement, read_labels
 from stages.evaluate.alarms import alarms, lengths, secrets, usage
 from stages.evaluate.choice import context_choice, of
 from stages.evaluate.data import BASE, GENERATIONS, Arms, Data, gather
@@ -24,12 +25,22 @@ from twin.files import read_jsonl, staged_folder, write_json, write_jsonl
 
 LIKELIHOODS = Path("data/generate/nll.jsonl")
 SPLITS = {name: Path(f"data/split/{name}.jsonl") for name in ("train", "valid", "cal", "test")}
+LABELS = Path("data/labels")
 OUT = Path("data/evaluate")
 METRICS = Path("metrics/evaluate.json")
 
 
-def evaluate(data: Data, likelihoods: Sequence[Mapping[str, Any]], config: EvaluateConfig) -> tuple[Tree, Judgement]:
-    """Return the metrics, and the judgement of the rubric within them."""
+def evaluate(
+    data: Data, likelihoods: Sequence[Mapping[str, Any]], labels: Mapping[str, str], config: EvaluateConfig
+) -> tuple[Tree, Judgement]:
+    """Return the metrics, and the judgement of the rubric within them.
+
+    Args:
+        data: the replies.
+        likelihoods: rows of nll.jsonl.
+        labels: acts of the person's replies by id, as far as a hand has labelled them.
+        config: from params.yaml.
+    """
     short = too_few(data.cal, data.cal_models, config.bucket_replies)
     usual, rules = usual_for(data.train)
     judgement = unjudged(data, short, usual, rules) if short else judged(data, usual, rules, config)
@@ -45,6 +56,7 @@ def evaluate(data: Data, likelihoods: Sequence[Mapping[str, Any]], config: Evalu
             arm: context_choice(rows, scored["alone"][arm], config) for arm, rows in scored["choice"].items()
         },
         "gap": gap(data.test, config),
+        "act_agreement": act_agreement(data.test, [*data.train, *data.valid[REAL], *data.cal], labels, config),
         "alarms": alarms(data.test, usual),
         "length": {name: lengths(arms, config.seed) for name, arms in with_arms.items() if arms[REAL]},
         "function_words": {name: usage(arms, usual, config.seed) for name, arms in with_arms.items() if arms[REAL]},
@@ -71,7 +83,7 @@ def _counts(data: Data) -> Tree:
 def main() -> None:
     """Run the stage."""
     data = gather({name: read_jsonl(path) for name, path in SPLITS.items()}, read_jsonl(Path(GENERATIONS)))
-    metrics, judgement = evaluate(data, read_jsonl(LIKELIHOODS), load(EvaluateConfig))
+    metrics, judgement = evaluate(data, read_jsonl(LIKELIHOODS), read_labels(LABELS), load(EvaluateConfig))
     with staged_folder(OUT) as part:
         write_jsonl(part / "scores.jsonl", judgement.rows)
         write_json(part / "rubric.json", judgement.artefact)

@@ -1,4 +1,7 @@
-"""Write the demo's export: a seed → data/raw/demo/ (memory_turns.csv.gz, manifest.json, acts.csv, README.md)."""
+"""Write the demo's export: a seed → data/raw/demo/ (memory_turns.csv.gz, manifest.json, README.md), and the labels.
+
+Labels are written where `--labels` says: the act of every reply, as a person would label them by hand.
+"""
 
 import argparse
 import gzip
@@ -28,7 +31,7 @@ the other speaker a long-winded assistant (role `assistant`). The key, the addre
 writes these files again, the same on every platform (the compressed bytes may differ between zlib versions).
 
 - {rows} rows, {conversations} conversations, {replies} replies of Sam, {first} to {last}
-- acts of the replies, {acts}: `acts.csv`, by row id; rows that merge into one reply carry the same act
+- acts of the replies, {acts}: `data/labels/demo.csv`, by row id; rows that merge into one reply carry the same act
 - {tie}
 - on purpose, in small shares: interrupted turns, empty cells, pasted logs, typos, one speaker twice in a row, rows
   exported twice, system rows, missing phases and hashes, an emoji, one fake secret, one address at example.com
@@ -52,7 +55,7 @@ def compressed(text: str) -> bytes:
 
 
 def write(table: Sequence[Row], folder: Path, seed: int, count: int, null: bool) -> None:
-    """Write the export, its manifest, the acts and the README into `folder`."""
+    """Write the export, its manifest and the README into `folder`."""
     data = compressed(to_csv(table))
     entry = {
         "name": EXPORT,
@@ -62,7 +65,6 @@ def write(table: Sequence[Row], folder: Path, seed: int, count: int, null: bool)
     }
     write_bytes(folder / EXPORT, data)
     write_json(folder / "manifest.json", {"files": [entry], "columns": list(COLUMNS), "synthetic": True})
-    write_text(folder / "acts.csv", acts_csv(table))
     write_text(folder / "README.md", readme(table, seed, count, null))
 
 
@@ -102,10 +104,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tools.demo_export", description=__doc__)
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--out", type=Path, default=Path("data/raw/demo"))
+    parser.add_argument("--labels", type=Path, help="also write the act of every reply to this file")
     parser.add_argument("--null", action="store_true", help="Sam's replies do not depend on the conversation's path")
     parser.add_argument("--conversations", type=int, default=CONVERSATIONS)
     arguments = parser.parse_args()
     table = export(arguments.seed, arguments.conversations, arguments.null)
+    if arguments.labels:
+        write_text(arguments.labels, acts_csv(table))
     write(table, arguments.out, arguments.seed, arguments.conversations, arguments.null)
     print(f"{arguments.out}: {len(table)} rows, {replies(table)} replies")
 
