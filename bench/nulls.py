@@ -26,7 +26,7 @@ from bench.machine import describe
 from stages import evaluate as judge
 from stages import generate as ask
 from stages.evaluate.data import GENERATIONS, gather
-from stages.generate.arms import Arm
+from stages.generate.arms import Arm, decoder
 from stages.generate.questions import questions
 from stages.generate.tasks import real_tasks
 from stages.promote.decision import Verdict, decide
@@ -101,7 +101,7 @@ def answered(folder: Path, base: Path) -> tuple[Rows, Rows]:
     model = load_base(base)
     attach(model, folder)
     arm = Arm("X", model, Speaker(model))
-    said = arm.answers(asked.shared, config.max_new_tokens, lambda: None)
+    said = arm.answers(asked.shared, decoder(config), lambda: None)
     scored = arm.likelihoods([*asked.held_out, *asked.extra])
     kept = [[row for row in read_jsonl(path) if row["arm"] != "X"] for path in (Path(GENERATIONS), judge.LIKELIHOODS)]
     return kept[0] + said, kept[1] + scored
@@ -128,7 +128,9 @@ def resampled(rows: Rows, names: Sequence[str]) -> Rows:
 
 def verdict(generations: Rows, likelihoods: Rows, splits: dict[str, Rows]) -> tuple[Verdict, list[str]]:
     """Return the decision without the caps of a demo, and the gates that do not pass."""
-    metrics, _ = judge.evaluate(gather(splits, generations), likelihoods, {}, replace(load(EvaluateConfig), draws=1000))
+    metrics, *_ = judge.evaluate(
+        gather(splits, generations), likelihoods, {}, replace(load(EvaluateConfig), draws=1000)
+    )
     paths = ("metrics/split.json", "models/adapter/recipe.json", "models/base/identity.json", "metrics/ingest.json")
     evidence = Evidence(metrics, *(read_json(Path(path)) for path in paths))
     found = [one for one in gates(evidence, replace(load(PromoteConfig), human=Human.waived)) if one.name not in LIFTED]

@@ -70,7 +70,7 @@ def test_every_view_is_given_without_stock_phrases_too() -> None:
 
 
 def test_too_little_calibration_leaves_the_rubric_unknown_and_without_numbers() -> None:
-    found, judgement = evaluated(persona.splits(), EvaluateConfig(draws=300, seed=1, bucket_replies=151))
+    found, judgement, _ = evaluated(persona.splits(), EvaluateConfig(draws=300, seed=1, bucket_replies=151))
     instrument = found["instrument"]
     assert isinstance(instrument, dict)
     assert instrument["state"] == "UNKNOWN"
@@ -81,7 +81,7 @@ def test_too_little_calibration_leaves_the_rubric_unknown_and_without_numbers() 
 
 def test_each_reply_of_each_arm_has_its_score_with_the_rules_that_capped_it() -> None:
     parts = persona.splits()
-    _, judgement = evaluated(parts)
+    _, judgement, _ = evaluated(parts)
     rows = {(row["prompt_set"], row["arm"], row["prompt_id"]): row for row in judgement.rows}
     assert len(rows) == len(judgement.rows) == 10 * 3 + 90 * 4 + 20 * 4 + 27 * 10
     slop = rows["self_test", "adversary/slop_opener", "deploy"]
@@ -120,6 +120,7 @@ def test_the_stage_writes_the_same_bytes_twice(tmp_path: Path, monkeypatch: pyte
         write_jsonl(tmp_path / f"data/split/{name}.jsonl", rows)
     write_jsonl(tmp_path / "data/generate/generations.jsonl", persona.generations(parts))
     write_jsonl(tmp_path / "data/generate/nll.jsonl", persona.likelihoods(parts))
+    write_jsonl(tmp_path / "data/generate/further.jsonl", [])
     write_text(tmp_path / "params.yaml", "evaluate: {draws: 300, seed: 1, bucket_replies: 99}\n")
     outs = [Path("metrics/evaluate.json"), Path("data/evaluate/scores.jsonl"), Path("data/evaluate/rubric.json")]
     stage.main()

@@ -28,9 +28,10 @@ from twin.model import adapt, attach, load_base, split_head, trainable
 from twin.prompt import PromptRecipe
 from twin.protocol import protocol
 from twin.reply import Speaker
+from twin.sampling import Drawn
 from twin.tokens import encode, prompt_tokens
 
-CONFIG = GenerateConfig(max_new_tokens=12, few_shot=3, test_prompts=5)
+CONFIG = GenerateConfig(max_new_tokens=12, few_shot=3, test_prompts=5, temperature=0.0, samples=1, seed=3)
 RECIPE = PromptRecipe(
     "You are Sam.", Tags.context, tuple(Scalar), 2, 3, 10, 1, 5, 8, 3, {"name": "hashing", "version": 1}
 )
@@ -71,7 +72,7 @@ def greedy(model, tokenizer, prompt, max_tokens):
 
 
 def test_every_arm_answers_its_questions_in_order(generated):
-    answers, _ = generated
+    answers = generated.answers
     asked = [(row["prompt_set"], row["prompt_id"]) for row in answers]
     counts = Counter((row["prompt_set"], row["arm"]) for row in answers)
     assert counts == {
@@ -84,7 +85,7 @@ def test_every_arm_answers_its_questions_in_order(generated):
 
 
 def test_answers_are_the_greedy_ones_of_each_model(tiny_base, adapter, generated):
-    answers, _ = generated
+    answers = generated.answers
     asked = {question.id: question for question in questions("test", splits()["test"])}
     base = load_base(tiny_base)
     pairs = few_shot(splits()["train"], CONFIG.few_shot)
@@ -108,8 +109,48 @@ def test_answers_are_the_greedy_ones_of_each_model(tiny_base, adapter, generated
     check("X", list)
 
 
+DRAWN = replace(CONFIG, temperature=1.5, samples=3)
+
+
+@pytest.fixture(scope="module")
+def drawn(tiny_base, adapter):
+    parts = splits() | {"valid": [row | {"split": "valid"} for row in make_rows(25, seed=4)]}
+    return stage.generate(lambda: load_base(tiny_base), adapter, stage.ask(parts, RECIPE, DRAWN), DRAWN)
+
+
+def test_the_twin_draws_several_replies_and_the_base_answers_the_rest_of_valid(drawn, generated):
+    counts = Counter((row["arm"], row["prompt_set"], row.get("sample")) for row in drawn.further)
+    draws = {("X", name, sample): n for name, n in (("protocol", 10), ("test", 5), ("valid", 20)) for sample in (1, 2)}
+    assert counts == draws | {("B0", "valid", None): 5, ("B1", "valid", None): 5}
+    assert Counter(row["arm"] for row in drawn.answers) == {"B0": 39, "B1": 39, "X": 35}
+    assert generated.further == []
+
+
+def test_draws_differ_from_each_other_and_come_again(tiny_base, adapter, drawn):
+    said = {}
+    for row in [row | {"sample": 0} for row in drawn.answers] + drawn.further:
+        if row["arm"] == "X" and row["prompt_set"] == "test":
+            said.setdefault(row["prompt_id"], []).append(row["text"])
+    assert all(len(set(texts)) == 3 for texts in said.values())
+    parts = splits() | {"valid": [row | {"split": "valid"} for row in make_rows(25, seed=4)]}
+    again = stage.generate(lambda: load_base(tiny_base), adapter, stage.ask(parts, RECIPE, DRAWN), DRAWN)
+    assert (again.answers, again.further) == (drawn.answers, drawn.further)
+
+
+def test_a_draw_follows_the_temperature_whatever_is_answered_beside_it():
+    logits = mx.log(mx.array([0.7, 0.2, 0.1]))
+    draw = Drawn(1.0, list(range(3000)))
+    alone = [int(draw(logits[None], [place]).item()) for place in range(3000)]
+    shares = np.bincount(alone, minlength=3) / 3000
+    assert np.abs(shares - [0.7, 0.2, 0.1]).max() < 0.03
+    together = Drawn(1.0, list(range(3000)))(mx.broadcast_to(logits, (500, 3)), list(range(500)))
+    assert together.tolist() == alone[:500]
+    cold = Drawn(0.05, list(range(50)))(mx.broadcast_to(logits, (50, 3)), list(range(50)))
+    assert set(cold.tolist()) == {0}
+
+
 def test_the_arms_differ(generated):
-    answers, likelihoods = generated
+    answers, likelihoods = generated.answers, generated.likelihoods
     texts = {arm: [row["text"] for row in answers if row["arm"] == arm][:15] for arm in ("B0", "B1", "X")}
     assert len({json.dumps(one) for one in texts.values()}) == 3
     assert len(set(texts["B0"])) > 1
@@ -118,7 +159,7 @@ def test_the_arms_differ(generated):
 
 
 def test_likelihoods_are_of_all_test_replies_under_every_arm(tiny_base, generated):
-    likelihoods = [row for row in generated[1] if row["prompt_set"] == "test"]
+    likelihoods = [row for row in generated.likelihoods if row["prompt_set"] == "test"]
     assert [row["arm"] for row in likelihoods] == ["B0", "B1", "X"] * 12
     base = load_base(tiny_base)
     rows = splits()["test"]
@@ -132,7 +173,10 @@ def test_likelihoods_are_of_all_test_replies_under_every_arm(tiny_base, generate
 
 
 def test_learned_replies_and_choices_are_scored_under_base_and_twin(tiny_base, adapter, generated):
-    scored = {name: [row for row in generated[1] if row["prompt_set"] == name] for name in ("train", "choice", "alone")}
+    scored = {
+        name: [row for row in generated.likelihoods if row["prompt_set"] == name]
+        for name in ("train", "choice", "alone")
+    }
     assert {row["arm"] for rows in scored.values() for row in rows} == {"B0", "X"}
     assert len(scored["train"]) == 2 * 12
     learned = {row["id"]: row for row in splits()["train"]}
@@ -174,7 +218,8 @@ def test_with_too_few_other_replies_there_is_no_choice():
 
 def test_the_champion_answers_what_the_twin_answers(tiny_base, adapter, generated):
     asked = stage.ask(splits(), RECIPE, CONFIG)
-    answers, likelihoods = stage.generate(lambda: load_base(tiny_base), adapter, asked, CONFIG, champion=adapter)
+    both = stage.generate(lambda: load_base(tiny_base), adapter, asked, CONFIG, champion=adapter)
+    answers, likelihoods = both.answers, both.likelihoods
 
     def said(rows, arm, text):
         return [(row["prompt_set"], row["prompt_id"], row[text]) for row in rows if row["arm"] == arm]
@@ -182,7 +227,7 @@ def test_the_champion_answers_what_the_twin_answers(tiny_base, adapter, generate
     assert said(answers, "C", "text") == said(answers, "X", "text")
     held_out = [row for row in likelihoods if row["prompt_set"] == "test"]
     assert said(held_out, "C", "total_nats") == said(held_out, "X", "total_nats")
-    assert [row for row in answers if row["arm"] != "C"] == generated[0]
+    assert [row for row in answers if row["arm"] != "C"] == generated.answers
 
 
 def test_a_champion_that_is_not_the_registered_one_is_refused(tmp_path, monkeypatch, adapter):
@@ -197,7 +242,7 @@ def test_a_champion_that_is_not_the_registered_one_is_refused(tmp_path, monkeypa
 
 
 def test_rows_hold_what_the_judge_reads(generated):
-    answers, likelihoods = generated
+    answers, likelihoods = generated.answers, generated.likelihoods
     cal = next(row for row in answers if row["prompt_set"] == "cal")
     source = next(row for row in splits()["cal"] if row["id"] == cal["prompt_id"])
     assert cal["prompt"] == source["messages"][-2]["content"]

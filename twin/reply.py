@@ -1,11 +1,12 @@
-"""Greedy replies, and how likely given ones are: prompt tokens → text or nats.
+"""Replies, greedy unless told otherwise, and how likely given ones are: prompt tokens → text or nats.
 
 The keys and values of what successive prompts share at their beginning are computed once and kept. A reply
 is the same as without them: what is kept belongs to tokens that a causal model has already seen.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import mlx.core as mx
@@ -17,6 +18,7 @@ from mlx_lm.utils import common_prefix_len
 from twin.errors import ModelError
 from twin.likelihood import Likelihood, collate, token_nats
 from twin.model import Base, split_head
+from twin.sampling import Choose, likeliest
 from twin.tokens import Example
 
 ROWS = 16  # prompts answered together: a step of a small model costs nearly the same for one and for sixteen
@@ -58,7 +60,9 @@ class Speaker:
         """
         return self._finished(list(self._tokens(prompt, max_tokens)))
 
-    def replies(self, prompts: Sequence[Sequence[int]], max_tokens: int) -> Iterator[tuple[int, Reply]]:
+    def replies(
+        self, prompts: Sequence[Sequence[int]], max_tokens: int, choose: Choose = likeliest
+    ) -> Iterator[tuple[int, Reply]]:
         """Answer all prompts as `reply` does, several together, yielding each one's place and reply as they end.
 
         Equal to `reply` but for rounding: two tokens that are equally likely to the last bit may change places.
@@ -69,7 +73,7 @@ class Speaker:
         for prompt in prompts:
             require_room(self._base, len(prompt), max_tokens)
         for places in _groups(prompts, max_tokens):
-            said = self._together([prompts[place] for place in places], max_tokens)
+            said = self._together({place: prompts[place] for place in places}, max_tokens, choose)
             yield from zip(places, map(self._finished, said), strict=True)
 
     def stream(self, prompt: Sequence[int], max_tokens: int) -> Iterator[str]:
@@ -104,16 +108,16 @@ class Speaker:
         content = tokens[:-1] if stopped else tokens
         return Reply(self._decode(content), len(content), stopped)
 
-    def _together(self, prompts: Sequence[Sequence[int]], max_tokens: int) -> list[list[int]]:
+    def _together(self, asked: Mapping[int, Sequence[int]], max_tokens: int, choose: Choose) -> list[list[int]]:
         """Return the tokens of each reply, its stop token included."""
         if not all(type(layer) is KVCache for layer in self._cache):
-            return [list(self._tokens(prompt, max_tokens)) for prompt in prompts]
+            return [list(self._tokens(prompt, max_tokens, choose, place)) for place, prompt in asked.items()]
         stop = self._base.tokenizer.eos_token_ids
-        cache = [KVCache.merge(rows) for rows in zip(*map(self._prefilled, prompts), strict=True)]
-        said: list[list[int]] = [[] for _ in prompts]
-        going, last_B = list(range(len(prompts))), mx.array([prompt[-1] for prompt in prompts])
+        cache = [KVCache.merge(rows) for rows in zip(*map(self._prefilled, asked.values()), strict=True)]
+        said: dict[int, list[int]] = {place: [] for place in asked}
+        going, last_B = list(asked), mx.array([prompt[-1] for prompt in asked.values()])
         while going:
-            last_B = mx.argmax(self._base.model(last_B[:, None], cache=cache)[:, -1], axis=-1)
+            last_B = choose(self._base.model(last_B[:, None], cache=cache)[:, -1], going)
             tokens = cast(list[int], last_B.tolist())
             for place, token in zip(going, tokens, strict=True):
                 said[place].append(token)
@@ -123,7 +127,7 @@ class Speaker:
                 for layer in cache:
                     layer.filter(mx.array(kept))
                 last_B = last_B[mx.array(kept)]
-        return said
+        return list(said.values())
 
     def _prefilled(self, prompt: Sequence[int]) -> list[KVCache]:
         """Return a cache of its own that holds all of `prompt` but the last token."""
@@ -142,12 +146,15 @@ class Speaker:
         # Special tokens stay visible: a reply that holds one is broken, and must look broken.
         return str(self._base.tokenizer.decode(tokens, skip_special_tokens=False))
 
-    def _tokens(self, prompt: Sequence[int], max_tokens: int) -> Iterator[int]:
+    def _tokens(
+        self, prompt: Sequence[int], max_tokens: int, choose: Choose = likeliest, place: int = 0
+    ) -> Iterator[int]:
         """Yield the reply's tokens, the stop token last if there is one."""
         require_room(self._base, len(prompt), max_tokens)
         rest = mx.array(list(prompt[self._keep(prompt) :]))
         self._held = list(prompt)
-        steps = generate_step(rest, self._base.model, max_tokens=max_tokens, prompt_cache=self._cache)
+        sampler = partial(_alone, choose, place)
+        steps = generate_step(rest, self._base.model, max_tokens=max_tokens, sampler=sampler, prompt_cache=self._cache)
         for number, _ in steps:
             token = int(number)
             self._held.append(token)
@@ -182,6 +189,10 @@ def require_room(base: Base, prompt_tokens: int, reply_tokens: int) -> None:
             f"a prompt of {prompt_tokens} tokens and a reply of {reply_tokens} exceed the base's context of "
             f"{base.context_tokens} tokens. Lower augment.context_turns, generate.few_shot or generate.max_new_tokens."
         )
+
+
+def _alone(choose: Choose, place: int, logits_B_V: mx.array) -> mx.array:
+    return choose(logits_B_V, [place])
 
 
 def _snapshot(layer: KVCache) -> KVCache:

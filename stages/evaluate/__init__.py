@@ -18,13 +18,16 @@ from stages.evaluate.likelihood import CHALLENGER, likelihood, same_replies
 from stages.evaluate.memorisation import memorisation
 from stages.evaluate.replies import REAL
 from stages.evaluate.report import Tree, finite
+from stages.evaluate.rerank import reranked
 from stages.evaluate.rubric import too_few, usual_for
 from twin.config.evaluate import EvaluateConfig
 from twin.config.load import load
 from twin.files import read_jsonl, staged_folder, write_json, write_jsonl
+from twin.reranker import RERANKER, Reranker
 
 LIKELIHOODS = Path("data/generate/nll.jsonl")
 SPLITS = {name: Path(f"data/split/{name}.jsonl") for name in ("train", "valid", "cal", "test")}
+FURTHER = Path("data/generate/further.jsonl")
 LABELS = Path("data/labels")
 OUT = Path("data/evaluate")
 METRICS = Path("metrics/evaluate.json")
@@ -32,8 +35,8 @@ METRICS = Path("metrics/evaluate.json")
 
 def evaluate(
     data: Data, likelihoods: Sequence[Mapping[str, Any]], labels: Mapping[str, str], config: EvaluateConfig
-) -> tuple[Tree, Judgement]:
-    """Return the metrics, and the judgement of the rubric within them.
+) -> tuple[Tree, Judgement, Reranker | None]:
+    """Return the metrics, the judgement of the rubric within them, and what chose the replies of arm K.
 
     Args:
         data: the replies.
@@ -41,6 +44,8 @@ def evaluate(
         labels: acts of the person's replies by id, as far as a hand has labelled them.
         config: from params.yaml.
     """
+    chosen = reranked(data)
+    data = chosen.data
     short = too_few(data.cal, data.cal_models, config.bucket_replies)
     usual, rules = usual_for(data.train)
     judgement = unjudged(data, short, usual, rules) if short else judged(data, usual, rules, config)
@@ -49,6 +54,7 @@ def evaluate(
     scored = {name: of(likelihoods, name) for name in ("test", "train", "choice", "alone")}
     metrics: Tree = {
         **judgement.metrics,
+        "reranker": chosen.tree,
         "counts": _counts(data),
         "likelihood": likelihood(same_replies(scored["test"]), config),
         "memorisation": memorisation(scored["train"], scored["test"], CHALLENGER, BASE, config),
@@ -56,13 +62,13 @@ def evaluate(
             arm: context_choice(rows, scored["alone"][arm], config) for arm, rows in scored["choice"].items()
         },
         "gap": gap(data.test, config),
-        "act_agreement": act_agreement(data.test, [*data.train, *data.valid[REAL], *data.cal], labels, config),
+        "act_agreement": act_agreement(data.test, [*data.train, *data.valid_person, *data.cal], labels, config),
         "alarms": alarms(data.test, usual),
         "length": {name: lengths(arms, config.seed) for name, arms in with_arms.items() if arms[REAL]},
         "function_words": {name: usage(arms, usual, config.seed) for name, arms in with_arms.items() if arms[REAL]},
         "secrets": {CHALLENGER: secrets(said)} if said else {},
     }
-    return finite(metrics), judgement
+    return finite(metrics), judgement, chosen.reranker
 
 
 def _without_stock(arms: Arms) -> Arms:
@@ -82,9 +88,12 @@ def _counts(data: Data) -> Tree:
 
 def main() -> None:
     """Run the stage."""
-    data = gather({name: read_jsonl(path) for name, path in SPLITS.items()}, read_jsonl(Path(GENERATIONS)))
-    metrics, judgement = evaluate(data, read_jsonl(LIKELIHOODS), read_labels(LABELS), load(EvaluateConfig))
+    splits = {name: read_jsonl(path) for name, path in SPLITS.items()}
+    data = gather(splits, read_jsonl(Path(GENERATIONS)), read_jsonl(FURTHER))
+    metrics, judgement, reranker = evaluate(data, read_jsonl(LIKELIHOODS), read_labels(LABELS), load(EvaluateConfig))
     with staged_folder(OUT) as part:
         write_jsonl(part / "scores.jsonl", judgement.rows)
         write_json(part / "rubric.json", judgement.artefact)
+        if reranker:
+            write_json(part / RERANKER, reranker.to_json())
     write_json(METRICS, metrics)

@@ -24,9 +24,17 @@ class Data:
     test: Arms
     valid: Arms
     protocol: Arms
+    valid_person: list[Reply]
+    """All of the person's replies in valid, of which `valid` has those that every arm answers."""
+    further: list[Reply]
+    """The twin's draws after the first, and the base's replies to the rest of valid."""
 
 
-def gather(splits: Mapping[str, Sequence[Mapping[str, Any]]], generations: Sequence[Mapping[str, Any]]) -> Data:
+def gather(
+    splits: Mapping[str, Sequence[Mapping[str, Any]]],
+    generations: Sequence[Mapping[str, Any]],
+    further: Sequence[Mapping[str, Any]] = (),
+) -> Data:
     """Join the generated replies to the person's.
 
     Raises:
@@ -34,13 +42,15 @@ def gather(splits: Mapping[str, Sequence[Mapping[str, Any]]], generations: Seque
     """
     prompts = protocol()
     real = {name: real_replies(rows) for name, rows in splits.items()}
-    replies = model_replies(generations, [one for name in ("valid", "cal", "test") for one in real[name]], prompts)
+    asked_of = [one for name in ("valid", "cal", "test") for one in real[name]]
+    replies = model_replies(generations, asked_of, prompts)
     test, valid, fixed = (_arms(replies, name) for name in ("test", "valid", "protocol"))
     for arms, name in ((test, "test"), (valid, "valid")):
         asked = {reply.prompt_id for reply in arms[BASE]}
         arms[REAL] = [reply for reply in real[name] if reply.prompt_id in asked]
     cal_models = [reply for reply in replies if reply.prompt_set == "cal"]
-    return Data(prompts, real["train"], real["cal"], cal_models, test, valid, fixed)
+    more = model_replies(further, asked_of, prompts)
+    return Data(prompts, real["train"], real["cal"], cal_models, test, valid, fixed, real["valid"], more)
 
 
 def _arms(replies: Sequence[Reply], prompt_set: str) -> Arms:

@@ -4,6 +4,7 @@ from stages.evaluate.data import BASE, Arms
 from stages.evaluate.likelihood import BASELINES, CHALLENGER
 from stages.evaluate.replies import REAL
 from stages.evaluate.report import Tree, bounds, similarity
+from stages.evaluate.rerank import RERANKED
 from stages.evaluate.twosample import CLUSTERS_MIN, gap_closed, noise_floor, told_apart
 from twin.config.evaluate import EvaluateConfig
 
@@ -13,7 +14,7 @@ def gap(arms: Arms, config: EvaluateConfig) -> Tree:
     conversations = len({reply.conversation_id for reply in arms[REAL]})
     if conversations < CLUSTERS_MIN or not {CHALLENGER, "B1"} <= set(arms):
         return {}
-    models = [arm for arm in (*BASELINES, CHALLENGER) if arm in arms]
+    models = [arm for arm in (*BASELINES, CHALLENGER, RERANKED) if arm in arms]
     told = {arm: told_apart(arms[REAL], arms[arm], config.seed) for arm in models}
     floor = noise_floor(arms[REAL], config.seed)
     closed = gap_closed(told["B1"], told[CHALLENGER], floor, config.draws, config.seed)

@@ -7,6 +7,7 @@ from stages.evaluate.data import BASE, Data
 from stages.evaluate.likelihood import BASELINES, CHALLENGER
 from stages.evaluate.replies import REAL, Reply
 from stages.evaluate.report import Tree, bounds, similarity
+from stages.evaluate.rerank import RERANKED
 from stages.evaluate.rubric import Rubric, Score, fit, mean_score
 from stages.evaluate.rules import RULES, Rule, Usual, fired
 from stages.evaluate.selftest import adversarial_scores, own_answers, self_test
@@ -110,11 +111,12 @@ def _means(arms: Mapping[str, Sequence[Score]], config: EvaluateConfig) -> Tree:
     means = {arm: mean_score(found) for arm, found in arms.items()}
     for arm in set(arms) - {BASE, REAL}:
         tree[f"{arm}_similarity"] = similarity(means[arm], means[BASE], means[REAL])
-    for baseline in BASELINES:
-        if baseline in arms and CHALLENGER in arms:
-            pairs = zip(_by_prompt(arms[CHALLENGER]), _by_prompt(arms[baseline]), strict=True)
-            ahead = [ours.score - theirs.score for ours, theirs in pairs]
-            tree[f"{CHALLENGER}_over_{baseline}"] = _mean(_by_prompt(arms[CHALLENGER]), ahead, config)
+    for ours, theirs in [*((CHALLENGER, baseline) for baseline in BASELINES), (RERANKED, CHALLENGER)]:
+        if ours in arms and theirs in arms:
+            pairs = zip(_by_prompt(arms[ours]), _by_prompt(arms[theirs]), strict=True)
+            tree[f"{ours}_over_{theirs}"] = _mean(
+                _by_prompt(arms[ours]), [mine.score - other.score for mine, other in pairs], config
+            )
     return tree
 
 

@@ -1,21 +1,23 @@
 """Lets every arm answer: models/adapter/, data/split/ → data/generate/.
 
 B0 is the base, B1 the base shown a few of the person's replies, X the adapter, C the champion where one is registered.
-All get the same system line and context, greedy decoding and the same limit. Every arm answers the ten fixed prompts,
-the test prompts and twenty of valid; B0 and B1 all of cal. The real replies of test are scored under every arm; under
-B0 and X also replies of train, whose gain shows what was memorised, and real replies to other prompts, among which
-the right one has to be recognised. Everything after this stage reads its files and needs no model.
+All get the same system line and context, the same decoding (greedy by default) and the same limit. Every arm answers
+the ten fixed prompts, the test prompts and twenty of valid; B0 and B1 all of cal. The real replies of test are scored
+under every arm; under B0 and X also replies of train, whose gain shows what was memorised, and real replies to other
+prompts, among which the right one has to be recognised. Where the twin draws several replies to a prompt, those after
+the first lie apart, with what the re-ranker that chooses among them is fitted on: the base's replies to the rest of
+valid. Everything after this stage reads its files and needs no model.
 """
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
 
-from stages.generate.arms import Arm, Row
+from stages.generate.arms import Arm, Row, decoder
 from stages.generate.questions import Message, Question, few_shot, protocol_questions, questions, spread
 from stages.generate.tasks import Task, choice_tasks, real_tasks
 from twin.adapter import RECIPE_FILE, WEIGHTS_FILE
@@ -55,6 +57,8 @@ class Asked:
     """Few-shot pairs of arm B1."""
     held_out: list[Task]
     """All of test: what every arm is scored on."""
+    unseen: list[Question]
+    """What else valid holds, if the twin draws several replies: the base arms' replies fit the re-ranker."""
     extra: list[Task]
     """As many replies of train, and choices among real replies: what B0 and X are scored on too."""
 
@@ -66,22 +70,36 @@ class Asked:
 
 def ask(splits: Mapping[str, list[Row]], recipe: PromptRecipe, config: GenerateConfig) -> Asked:
     """Choose what is asked."""
+    several = config.samples > 1
     test = questions("test", spread(splits["test"], config.test_prompts))
+    side_by_side = spread(splits["valid"], SIDE_BY_SIDE)
+    shown = {row["id"] for row in side_by_side}
     learned = questions("train", spread(splits["train"], len(splits["test"])))
     return Asked(
         protocol=protocol_questions(protocol(), recipe),
         test=test,
-        valid=questions("valid", spread(splits["valid"], SIDE_BY_SIDE)),
+        valid=questions("valid", side_by_side),
         cal=questions("cal", splits["cal"]),
         pairs=few_shot(splits["train"], config.few_shot),
+        unseen=questions("valid", [row for row in splits["valid"] if row["id"] not in shown] if several else []),
         held_out=real_tasks(questions("test", splits["test"])),
         extra=[*real_tasks(learned), *choice_tasks(test, recipe)],
     )
 
 
+@dataclass(frozen=True)
+class Said:
+    """What the arms said: rows of the three files."""
+
+    answers: list[Row] = field(default_factory=list)
+    likelihoods: list[Row] = field(default_factory=list)
+    further: list[Row] = field(default_factory=list)
+    """Draws of X after the first, and the base arms' replies to the rest of valid."""
+
+
 def generate(
     bases: Callable[[], Base], adapter: Path, asked: Asked, config: GenerateConfig, champion: Path | None = None
-) -> tuple[list[Row], list[Row]]:
+) -> Said:
     """Return every arm's answers and likelihoods.
 
     Args:
@@ -93,13 +111,14 @@ def generate(
     """
     base = bases()
     speaker = Speaker(base)
-    arms = 4 if champion else 3
-    tell = _teller(arms * len(asked.shared) + 2 * len(asked.cal))
-    answers, likelihoods = [], []
+    decode, said = decoder(config), Said()
+    draws = (3 if champion is None else 4) + config.samples - 1
+    tell = _teller(draws * len(asked.shared) + 2 * len([*asked.cal, *asked.unseen]))
     for arm in (Arm("B0", base, speaker), Arm("B1", base, speaker, asked.pairs)):
         for some in (asked.shared, asked.cal):
-            answers += arm.answers(some, config.max_new_tokens, tell)
-        likelihoods += arm.likelihoods([*asked.held_out, *(asked.extra if arm.name == "B0" else ())])
+            said.answers.extend(arm.answers(some, decode, tell))
+        said.further.extend(arm.answers(asked.unseen, decode, tell))
+        said.likelihoods.extend(arm.likelihoods([*asked.held_out, *(asked.extra if arm.name == "B0" else ())]))
     for name, folder, tasks in (("X", adapter, asked.extra), ("C", champion, [])):
         if folder is None:
             continue
@@ -110,26 +129,38 @@ def generate(
         attach(base, folder)
         speaker.forget()
         tuned = Arm(name, base, speaker)
-        answers += tuned.answers(asked.shared, config.max_new_tokens, tell)
-        likelihoods += tuned.likelihoods([*asked.held_out, *tasks])
-    order = {(one.prompt_set, one.id): place for place, one in enumerate([*asked.shared, *asked.cal])}
+        said.answers.extend(tuned.answers(asked.shared, decode, tell))
+        said.likelihoods.extend(tuned.likelihoods([*asked.held_out, *tasks]))
+        for sample in range(1, config.samples if name == "X" else 1):
+            drawn = tuned.answers(asked.shared, decode, tell, sample)
+            said.further.extend(row | {"sample": sample} for row in drawn)
+    return _in_order(said, asked)
+
+
+def _in_order(said: Said, asked: Asked) -> Said:
+    """Return the rows in the order of the questions, then of the arms."""
+    every = [*asked.shared, *asked.cal, *asked.unseen]
+    order = {(one.prompt_set, one.id): place for place, one in enumerate(every)}
     scored = {
         (task.prompt_set, task.question.id, task.reply["id"]): place
         for place, task in enumerate([*asked.held_out, *asked.extra])
     }
-    return (
-        sorted(answers, key=lambda row: (order[row["prompt_set"], row["prompt_id"]], row["arm"])),
-        sorted(
-            likelihoods,
-            key=lambda row: (scored[row["prompt_set"], row["prompt_id"], row["reply_id"]], row["arm"]),
-        ),
+
+    def answer(row: Row) -> tuple[int, str, int]:
+        return order[row["prompt_set"], row["prompt_id"]], row["arm"], row.get("sample", 0)
+
+    def likelihood(row: Row) -> tuple[int, str]:
+        return scored[row["prompt_set"], row["prompt_id"], row["reply_id"]], row["arm"]
+
+    return Said(
+        sorted(said.answers, key=answer), sorted(said.likelihoods, key=likelihood), sorted(said.further, key=answer)
     )
 
 
 def decoding(config: GenerateConfig, champion: Path | None) -> dict[str, Any]:
     """Return how every arm answered."""
     arms = ["B0", "B1", "X", *(["C"] if champion else [])]
-    return {"method": "greedy", "samples": 1, "arms": arms, **asdict(config)}
+    return {"method": "drawn" if config.temperature else "greedy", "arms": arms, **asdict(config)}
 
 
 def registered(champion: str | None) -> Path | None:
@@ -172,16 +203,17 @@ def main() -> None:
     champion = registered(load(PromoteConfig).champion)
     folder = resolve(recipe["base"], load(ModelConfig).folder)
     started_s = time.perf_counter()
-    answers, likelihoods = generate(lambda: load_base(folder), ADAPTER, asked, config, champion)
+    said = generate(lambda: load_base(folder), ADAPTER, asked, config, champion)
     with staged_folder(OUT) as part:
-        write_jsonl(part / "generations.jsonl", answers)
-        write_jsonl(part / "nll.jsonl", likelihoods)
+        write_jsonl(part / "generations.jsonl", said.answers)
+        write_jsonl(part / "nll.jsonl", said.likelihoods)
+        write_jsonl(part / "further.jsonl", said.further)
         write_json(part / "decoding.json", decoding(config, champion))
     record(
         "generate",
         {
-            "replies": len(answers),
-            "reply_tokens": sum(row["tokens"] for row in answers),
+            "replies": len(said.answers) + len(said.further),
+            "reply_tokens": sum(row["tokens"] for row in [*said.answers, *said.further]),
             "answering_s": round(time.perf_counter() - started_s, 3),
             "peak_array_bytes": mx.get_peak_memory(),
         },

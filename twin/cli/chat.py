@@ -16,7 +16,11 @@ if TYPE_CHECKING:
     from twin.model import Adapter, Base
     from twin.prompt import Dialogue, Embed, Prompt, PromptRecipe
     from twin.reply import Speaker
+    from twin.reranker import Reranker
 
+TEMPERATURE = 0.7
+"""Of the replies drawn to choose among, as conf/experiment/sampled.yaml evaluates them."""
+MOST_SAMPLES = 32
 HELP = """\
 /base    answer with the base instead of the twin, and back
 /prompt  show the exact prompt of the last reply, with its tag
@@ -33,9 +37,15 @@ def chat(
         str | None, typer.Option(help="Folder of the embedder's model, if the adapter learned with one from a folder.")
     ] = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest reply, in tokens.")] = 256,
+    samples: Annotated[
+        int,
+        typer.Option(min=1, max=MOST_SAMPLES, help="Replies to draw; the most personal is said. 1 decodes greedily."),
+    ] = 1,
 ) -> None:
     """Talk to the twin; /base toggles the adapter, /prompt shows the exact prompt with its tag."""
     twin = Chat.load(adapter, base, embedder, max_tokens)
+    if samples > 1:
+        twin.choose_among(samples, Path("data/evaluate"))
     typer.echo(f"{twin.title}\nYou are the partner; the twin answers. /help lists the commands.\n")
     while True:
         try:
@@ -68,6 +78,8 @@ class Chat:
     voice: str = "twin"
     turns: int = 0
     shown: "Prompt | None" = None
+    samples: int = 1
+    reranker: "Reranker | None" = None
     dialogue: "Dialogue" = field(init=False)
 
     def __post_init__(self) -> None:
@@ -99,17 +111,43 @@ class Chat:
         embed = restore(recipe.embedder, embedder_folder).embed
         return cls(recipe, embed, model, layers, Speaker(model), min(max_tokens, room), title)
 
+    def choose_among(self, samples: int, folder: Path) -> None:
+        """Draw so many replies from now on and say the most personal, by the re-ranker in `folder`.
+
+        Raises:
+            ModelError: the evaluation fitted none.
+        """
+        from twin.reranker import RERANKER, Reranker
+
+        if not (folder / RERANKER).exists():
+            raise ModelError(
+                f"{folder} holds no {RERANKER}: the evaluation fits one where the twin draws several replies. Run "
+                "`dvc exp run -S +experiment=sampled`, or chat with --samples 1."
+            )
+        self.samples, self.reranker = samples, Reranker.from_json(read_json(folder / RERANKER))
+
     def answer(self, text: str) -> Iterator[str]:
-        """Answer the partner's `text`, piece by piece."""
+        """Answer the partner's `text`, piece by piece; the best of several comes whole."""
         from twin.tokens import prompt_tokens
 
         self.dialogue.add(self._turn("partner", text))
         self.shown = self.dialogue.prompt()
+        tokens = prompt_tokens(self.shown.messages, self.model.tokenizer)
         pieces = []
-        for piece in self.speaker.stream(prompt_tokens(self.shown.messages, self.model.tokenizer), self.max_tokens):
+        for piece in self._best(tokens) if self.reranker else self.speaker.stream(tokens, self.max_tokens):
             pieces.append(piece)
             yield piece
         self.dialogue.add(self._turn("person", "".join(pieces)))
+
+    def _best(self, tokens: list[int]) -> Iterator[str]:
+        from twin.sampling import Drawn
+
+        assert self.reranker is not None
+        # The turn's number is the chance: the same conversation goes the same way again.
+        draw = Drawn(TEMPERATURE, [self.turns * MOST_SAMPLES + sample for sample in range(self.samples)])
+        drawn = dict(self.speaker.replies([tokens] * self.samples, self.max_tokens, draw))
+        texts = [drawn[sample].text for sample in range(self.samples)]
+        yield texts[self.reranker.best(texts)]
 
     def command(self, line: str) -> str:
         """Carry out a slash command and return what to print."""

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from twin.config.adapter import AdapterConfig, Kind
 from twin.config.align import Method
 from twin.config.embedder import contradictions as embedder_contradictions
+from twin.config.generate import contradictions as generate_contradictions
 from twin.config.model import ModelConfig, Origin
 from twin.config.schema import Config
 from twin.errors import ConfigError
@@ -40,6 +41,7 @@ def _contradictions(config: Config) -> Iterator[str]:
     if config.augment.smoothing % 2 == 0:
         yield f"augment.smoothing is {config.augment.smoothing}; a centred average needs an odd width."
     yield from embedder_contradictions(config.augment.embedder)
+    yield from generate_contradictions(config.generate)
     if "\n" in config.augment.persona:
         yield "augment.persona has a line break; the system prompt is one line."
     if not config.adapter.keys:
