@@ -41,6 +41,7 @@ HASHED = (
     *(Path(f"data/split/{name}.jsonl") for name in ("train", "valid", "cal", "test")),
     GENERATIONS,
     Path("data/generate/nll.jsonl"),
+    Path("data/generate/further.jsonl"),
     Path("data/evaluate/rubric.json"),
     Path("data/evaluate/scores.jsonl"),
 )
