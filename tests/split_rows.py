@@ -22,6 +22,7 @@ CONFIG = SplitConfig(
     purge_share_max=0.30,
     reply_characters_max=200,
     prompt_characters_max=None,
+    canaries=0,
 )
 LONG = "please rerun the whole migration on staging"
 Row = dict[str, Any]

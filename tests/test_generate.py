@@ -40,7 +40,7 @@ RECIPE = PromptRecipe(
 def splits():
     cal = [row | {"half": "fit"} for row in make_rows(4, seed=2)]
     valid = [row | {"split": "valid"} for row in make_rows(3, seed=4)]
-    return {"train": make_rows(40), "valid": valid, "cal": cal, "test": make_rows(12, seed=3)}
+    return {"canaries": [], "train": make_rows(40), "valid": valid, "cal": cal, "test": make_rows(12, seed=3)}
 
 
 @pytest.fixture(scope="module")

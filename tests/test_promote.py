@@ -75,6 +75,7 @@ def good() -> Evidence:
             "context_choice": {"X": interval(0.6, 0.5, 0.7) | {"chance": 0.25}, "B0": interval(0.5, 0.4, 0.6)},
         },
         split={
+            "canaries": 0,
             "proofs": {"conversations_in_two_parts": 0, "near_duplicates_left": 0, "time_order": True},
             "strength": {"train": True, "valid": True, "cal": True, "test": True},
         },
@@ -133,6 +134,7 @@ def test_ratings_that_passed_promote_to_champion() -> None:
         ("recipe/base", {"id": "another"}, "provenance", Verdict.hold),
         ("base/fixture", True, "profile", Verdict.hold),
         ("ingest/synthetic", True, "profile", Verdict.hold),
+        ("split/canaries", 16, "profile", Verdict.hold),
         ("evaluate/secrets/X/hits", 1, "secrets", Verdict.reject),
         ("evaluate/alarms/rare_copy/X", rate(0.05, 0.031), "rare_copy", Verdict.reject),
         ("evaluate/alarms/degenerate/X", rate(0.08, 0.051), "degenerate", Verdict.reject),
@@ -182,6 +184,7 @@ def test_a_gate_fails_by_its_rule(path: str, value: object, name: str, verdict: 
         ("recipe/prompt", "provenance"),
         ("base/fixture", "profile"),
         ("ingest/synthetic", "profile"),
+        ("split/canaries", "profile"),
     ],
 )
 def test_what_is_missing_is_unknown_and_holds(path: str, name: str) -> None:

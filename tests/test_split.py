@@ -279,11 +279,13 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_stage_writes_four_files_and_its_proofs(place: Path) -> None:
+def test_the_stage_writes_its_files_and_its_proofs(place: Path) -> None:
     write_jsonl(stage.EXAMPLES, numbered(50, 2))
     stage.main()
     parts = {name: read_jsonl(stage.SPLIT / f"{name}.jsonl") for name in PARTS}
-    assert sorted(path.name for path in stage.SPLIT.iterdir()) == sorted(f"{name}.jsonl" for name in PARTS)
+    assert sorted(path.name for path in stage.SPLIT.iterdir()) == sorted(
+        f"{name}.jsonl" for name in (*PARTS, "canaries")
+    )
     assert sum(sizes(parts)) == 100
     assert all(row["split"] == name for name, part in parts.items() for row in part)
     metrics = read_json(stage.METRICS)

@@ -30,6 +30,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_jsonl(root / "data/generate/generations.jsonl", persona.generations(parts))
     write_jsonl(root / "data/generate/nll.jsonl", persona.likelihoods(parts))
     write_jsonl(root / "data/generate/further.jsonl", [])
+    write_jsonl(root / "data/split/canaries.jsonl", [])
     base = {"id": "small", "fixture": True}
     write_json(root / "models/base/identity.json", base)
     write_json(root / "models/adapter/recipe.json", {"base": base, "prompt": {"tags": "none"}, "run": {"id": "0" * 64}})

@@ -10,6 +10,7 @@ from typing import Any
 
 from stages.evaluate.acts import act_agreement, read_labels
 from stages.evaluate.alarms import alarms, lengths, secrets, usage
+from stages.evaluate.canaries import exposure
 from stages.evaluate.choice import context_choice, of
 from stages.evaluate.data import BASE, GENERATIONS, Arms, Data, gather
 from stages.evaluate.gap import gap
@@ -28,13 +29,18 @@ from twin.reranker import RERANKER, Reranker
 LIKELIHOODS = Path("data/generate/nll.jsonl")
 SPLITS = {name: Path(f"data/split/{name}.jsonl") for name in ("train", "valid", "cal", "test")}
 FURTHER = Path("data/generate/further.jsonl")
+CANARIES = Path("data/split/canaries.jsonl")
 LABELS = Path("data/labels")
 OUT = Path("data/evaluate")
 METRICS = Path("metrics/evaluate.json")
 
 
 def evaluate(
-    data: Data, likelihoods: Sequence[Mapping[str, Any]], labels: Mapping[str, str], config: EvaluateConfig
+    data: Data,
+    likelihoods: Sequence[Mapping[str, Any]],
+    labels: Mapping[str, str],
+    config: EvaluateConfig,
+    planted: Sequence[Mapping[str, Any]] = (),
 ) -> tuple[Tree, Judgement, Reranker | None]:
     """Return the metrics, the judgement of the rubric within them, and what chose the replies of arm K.
 
@@ -43,6 +49,7 @@ def evaluate(
         likelihoods: rows of nll.jsonl.
         labels: acts of the person's replies by id, as far as a hand has labelled them.
         config: from params.yaml.
+        planted: rows of canaries.jsonl.
     """
     chosen = reranked(data)
     data = chosen.data
@@ -57,6 +64,7 @@ def evaluate(
         "reranker": chosen.tree,
         "counts": _counts(data),
         "likelihood": likelihood(same_replies(scored["test"]), config),
+        "canaries": exposure(of(likelihoods, "canary"), planted),
         "memorisation": memorisation(scored["train"], scored["test"], CHALLENGER, BASE, config),
         "context_choice": {
             arm: context_choice(rows, scored["alone"][arm], config) for arm, rows in scored["choice"].items()
@@ -90,7 +98,9 @@ def main() -> None:
     """Run the stage."""
     splits = {name: read_jsonl(path) for name, path in SPLITS.items()}
     data = gather(splits, read_jsonl(Path(GENERATIONS)), read_jsonl(FURTHER))
-    metrics, judgement, reranker = evaluate(data, read_jsonl(LIKELIHOODS), read_labels(LABELS), load(EvaluateConfig))
+    metrics, judgement, reranker = evaluate(
+        data, read_jsonl(LIKELIHOODS), read_labels(LABELS), load(EvaluateConfig), read_jsonl(CANARIES)
+    )
     with staged_folder(OUT) as part:
         write_jsonl(part / "scores.jsonl", judgement.rows)
         write_json(part / "rubric.json", judgement.artefact)

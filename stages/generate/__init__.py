@@ -19,7 +19,7 @@ import mlx.core as mx
 
 from stages.generate.arms import Arm, Row, decoder
 from stages.generate.questions import Message, Question, few_shot, protocol_questions, questions, spread
-from stages.generate.tasks import Task, choice_tasks, real_tasks
+from stages.generate.tasks import Task, canary_tasks, choice_tasks, real_tasks
 from twin.adapter import RECIPE_FILE, WEIGHTS_FILE
 from twin.base import resolve
 from twin.config.generate import GenerateConfig
@@ -35,7 +35,7 @@ from twin.protocol import protocol
 from twin.reply import Speaker
 from twin.runlog import record
 
-SPLITS = {name: Path(f"data/split/{name}.jsonl") for name in ("train", "valid", "cal", "test")}
+SPLITS = {name: Path(f"data/split/{name}.jsonl") for name in ("train", "valid", "cal", "test", "canaries")}
 ADAPTER = Path("models/adapter")
 CHAMPION = Path("models/champion/adapter")
 SIDE_BY_SIDE = 20
@@ -60,7 +60,7 @@ class Asked:
     unseen: list[Question]
     """What else valid holds, if the twin draws several replies: the base arms' replies fit the re-ranker."""
     extra: list[Task]
-    """As many replies of train, and choices among real replies: what B0 and X are scored on too."""
+    """As many replies of train, choices among real replies, and canaries: what B0 and X are scored on too."""
 
     @property
     def shared(self) -> list[Question]:
@@ -83,7 +83,7 @@ def ask(splits: Mapping[str, list[Row]], recipe: PromptRecipe, config: GenerateC
         pairs=few_shot(splits["train"], config.few_shot),
         unseen=questions("valid", [row for row in splits["valid"] if row["id"] not in shown] if several else []),
         held_out=real_tasks(questions("test", splits["test"])),
-        extra=[*real_tasks(learned), *choice_tasks(test, recipe)],
+        extra=[*real_tasks(learned), *choice_tasks(test, recipe), *canary_tasks(splits["canaries"])],
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stages.generate.questions import Message, Question, protocol_questions
+from twin.canary import REFERENCES, said
 from twin.files import sha256_text
 from twin.prompt import PromptRecipe
 from twin.protocol import Prompt
@@ -63,6 +64,21 @@ def choice_tasks(asked: Sequence[Question], recipe: PromptRecipe) -> list[Task]:
     (neutral,) = protocol_questions([Prompt("neutral", NEUTRAL, ())], recipe)
     taking_part = {task.reply["id"]: task.reply for task in inside}
     return inside + [Task("alone", neutral, row) for row in taking_part.values()]
+
+
+def canary_tasks(planted: Iterable[Row]) -> list[Task]:
+    """Return every canary behind its prompt, and its references: codes that were never planted."""
+    unique = {row["id"]: row for row in planted}
+    return [
+        Task("canary", Question("canary", id_, tuple(row["messages"][:-1])), _coded(row, number, reference))
+        for number, (id_, row) in enumerate(unique.items())
+        for reference in range(REFERENCES + 1)
+    ]
+
+
+def _coded(row: Row, canary: int, reference: int) -> Row:
+    reply = {"role": "assistant", "content": said(canary, reference)}
+    return {**row, "id": f"{row['id']}/{reference}", "messages": [*row["messages"][:-1], reply]}
 
 
 def _others(one: Question, rows: Sequence[Row]) -> list[Row]:

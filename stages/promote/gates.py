@@ -84,12 +84,14 @@ def profile(evidence: Evidence) -> Gate:
     """The base is one that could be used, a person wrote the replies, and the tags are their own."""
     fixture, synthetic = look_up(evidence.base, "fixture"), look_up(evidence.ingest, "synthetic")
     tags = look_up(evidence.recipe, "prompt", "tags")
-    if not isinstance(fixture, bool) or not isinstance(synthetic, bool):
+    canaries = number(evidence.split, "canaries")
+    if not isinstance(fixture, bool) or not isinstance(synthetic, bool) or canaries is None:
         return unmeasured("profile", "Whether the base and the data are real")
     unreal = [
         *([f"the base {evidence.base.get('id')} is a stand-in that shows the machinery"] if fixture else []),
         *(["a program wrote the replies, not a person"] if synthetic else []),
         *(["the tags are those of other replies, a placebo"] if tags == "shuffled" else []),
+        *(["made-up secrets were planted in train"] if canaries else []),
     ]
     why = f"{' and '.join(unreal)}; nothing trained so is promoted." if unreal else "Base and data are real."
     return Gate("profile", passed(not unreal), why[0].upper() + why[1:])

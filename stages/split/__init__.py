@@ -2,13 +2,15 @@
 
 Whole conversations, oldest first, so that nothing a model is judged on comes from a conversation it learned
 from. Replies of train that a judging part holds too are purged, unless they are stock phrases. The rows are read
-once to decide and once to copy: memory holds the replies, never the prompts.
+once to decide and once to copy: memory holds the replies, never the prompts. Canaries, made-up secrets for an audit,
+lie in a file of their own.
 """
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
+from stages.split.canaries import planted
 from stages.split.examples import Conversation, Row, Tally, copied, scan, write
 from stages.split.near_duplicates import copies
 from stages.split.parts import PARTS, Parts, apportion, halves
@@ -33,11 +35,13 @@ def split(examples: Path, folder: Path, config: SplitConfig) -> Row:
     """
     tally = distribute(examples, folder, config)
     metrics = prove(folder, config)
+    write(folder / "canaries.jsonl", planted(folder / "train.jsonl", config.canaries))
     train = metrics["parts"]["train"]["replies"]
     purged = tally.dropped["equal"] + tally.dropped["similar"]
     return metrics | {
         "rows": _account(metrics["parts"], tally),
         "dropped": tally.dropped,
+        "canaries": config.canaries,
         "purge_share": round(purged / (purged + train), 6),
         "tag_value": gains(folder / "train.jsonl", skip=train - NEWEST),
     }

@@ -42,6 +42,8 @@ from twin.runlog import record
 from twin.tokens import Encoded, encode_split
 
 SPLITS = {"train": Path("data/split/train.jsonl"), "valid": Path("data/split/valid.jsonl")}
+CANARIES = Path("data/split/canaries.jsonl")
+"""Empty but for an audit."""
 BASE = Path("models/base/identity.json")
 PROMPT = Path("data/augment/recipe.json")
 OUT = Path("models/sft")
@@ -199,6 +201,7 @@ def main() -> None:
     identity, prompt = read_json(BASE), read_json(PROMPT)
     folder = resolve(identity, load(ModelConfig).folder)
     rows = {name: read_jsonl(path) for name, path in SPLITS.items()}
+    rows["train"] += read_jsonl(CANARIES)
     memory = load(MemoryConfig)
     planned = preflight(folder, settings.adapter, settings.train, memory, chain(*rows.values()))
     with open_checkpoint(inputs) if ranks.rank == 0 else nullcontext() as checkpoint:

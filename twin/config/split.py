@@ -28,5 +28,7 @@ class SplitConfig:
     """More of train purged than this is an error: the data repeat themselves."""
     reply_characters_max: Annotated[int, Bounds(ge=1)]
     """Longer replies are dropped, so that every model is judged on the same test set."""
+    canaries: Annotated[int, Bounds(ge=0, le=64)]
+    """Made-up secrets planted in train to see what a twin gives away; such a run is never promoted."""
     prompt_characters_max: Annotated[int | None, Bounds(ge=1)]
     """Replies to longer prompts are dropped, for a base of short context; null keeps all."""
