@@ -7,6 +7,7 @@
     ├── MemoryPlanError (MemoryError)   training would need, or needed, more memory than there is
     ├── TrainError      (RuntimeError)  training could not finish or its result does not hold
     ├── ProvenanceError (RuntimeError)  inputs changed while a stage ran, or hashes do not agree
+    ├── GraphError      (RuntimeError)  a knowledge graph does not answer, or its answer cannot be used
     └── StorageError    (OSError)       the disk refused: full, read-only, not there
 
 Each message names the place, the value seen and the next move.
@@ -39,6 +40,10 @@ class TrainError(TwinError, RuntimeError):
 
 class ProvenanceError(TwinError, RuntimeError):
     """Inputs changed while a stage ran, or recorded hashes do not agree."""
+
+
+class GraphError(TwinError, RuntimeError):
+    """A knowledge graph does not answer in time, refuses, or says what cannot be so: nothing is known of its facts."""
 
 
 class StorageError(TwinError, OSError):
