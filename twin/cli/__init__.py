@@ -33,6 +33,7 @@ def _register() -> None:
     from twin.cli.compare import compare
     from twin.cli.export import export
     from twin.cli.forget import forget
+    from twin.cli.graph import graph
     from twin.cli.note import note
     from twin.cli.plan import plan
     from twin.cli.promote import promote
@@ -41,6 +42,7 @@ def _register() -> None:
 
     for command in (bring, chat, compare, export, forget, note, plan, promote, summary, trajectory):
         app.command()(command)
+    app.add_typer(graph)
 
 
 _register()

@@ -89,4 +89,6 @@ def check_numbers(min_confidence: float | None, **counts: int) -> None:
 def check_direction(direction: str) -> None:
     """Refuse what the kernel would take for outgoing without a word."""
     if direction not in DIRECTIONS:
-        raise DataError(f"direction is {shown(direction)}; it must be {', '.join(DIRECTIONS[:-1])} or {DIRECTIONS[-1]}.")
+        raise DataError(
+            f"direction is {shown(direction)}; it must be {', '.join(DIRECTIONS[:-1])} or {DIRECTIONS[-1]}."
+        )

@@ -94,9 +94,7 @@ class AsyncGraphClient:
         """Delete the facts that fit; return how many."""
         checks.check_delete(id, subject, predicate, object)
         wanted = _given({"id": id} | self._entities(subject, checks.lowered(predicate), object))
-        return await self._connection.ask(
-            "DELETE", KNOWLEDGE, answers.deleted, body=orjson.dumps(wanted), reads=False
-        )
+        return await self._connection.ask("DELETE", KNOWLEDGE, answers.deleted, body=orjson.dumps(wanted), reads=False)
 
     async def traverse(
         self,
@@ -217,9 +215,7 @@ class GraphClient:
         limit: int = DEFAULT_LIMIT,
     ) -> Found:
         """Return the facts that fit, the surest first."""
-        return self._wait(
-            self._client.query(subject, predicate, object, min_confidence=min_confidence, limit=limit)
-        )
+        return self._wait(self._client.query(subject, predicate, object, min_confidence=min_confidence, limit=limit))
 
     def delete(
         self,

@@ -127,5 +127,7 @@ def _table(table: object) -> dict[str, tuple[str, ...]]:
         raise ConfigError(f"the table is {type(table).__name__}, not a mapping. Write `name: [alias, …]`.")
     for name, listed in table.items():
         if not isinstance(name, str) or not isinstance(listed, list) or not all(isinstance(a, str) for a in listed):
-            raise ConfigError(f"{name!r} has {listed!r}; a name has a list of names. Quote what YAML takes for a number.")
+            raise ConfigError(
+                f"{name!r} has {listed!r}; a name has a list of names. Quote what YAML takes for a number."
+            )
     return {name: tuple(listed) for name, listed in table.items()}

@@ -180,7 +180,9 @@ def token(made: Slice, secret: str) -> str:
     fields = (*fields, made.schema_version)
     barred = [one for one in fields if "|" in one]
     if barred:
-        raise DataError(f"slice {made.slice_id!r}: {barred[0]!r} holds `|`, by which a token could be forged. Refuse it.")
+        raise DataError(
+            f"slice {made.slice_id!r}: {barred[0]!r} holds `|`, by which a token could be forged. Refuse it."
+        )
     text = "|".join((*fields, TOKEN_VERSION))
     return hmac.new(secret.encode(), text.encode(), hashlib.sha256).digest()[:TOKEN_BYTES].hex()
 

@@ -106,7 +106,9 @@ class Store:
             try:
                 yield self._connection
             except sqlite3.Error as error:
-                raise GraphError(f"{self._place}: {error}. See that no other program holds it, and try again.") from error
+                raise GraphError(
+                    f"{self._place}: {error}. See that no other program holds it, and try again."
+                ) from error
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
