@@ -14,7 +14,6 @@ from typing import Any, Final
 import orjson
 
 from twin.errors import DataError
-from twin.files import read_text
 from twin.graph.checks import canonical_triple, listed, problems_of
 from twin.graph.interface import Graph
 from twin.graph.values import DEFAULT_CONFIDENCE, DEFAULT_SOURCE, Stored, Triple
@@ -86,7 +85,7 @@ def _csv(path: Path, text: str, passed_over: Counter[str], problems: list[str]) 
         wrong = [name for name in REQUIRED if name not in head]
         if wrong or len(set(head)) < len(head):
             raise DataError(
-                f"{path}:1: the header is {shown(','.join(head))}; it must name subject, predicate and object, each once."
+                f"{path}:1: the header is {shown(','.join(head))}; it must name {', '.join(REQUIRED)}, each once."
             )
         line = reader.line_num + 1
         for cells in reader:

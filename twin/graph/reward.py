@@ -2,7 +2,7 @@
 
 Both published forms keep their numbers. What they got wrong is put right here:
 
-- a graph that does not answer leaves a step unknown; it was counted as invented, at −5, for as long as the object lived;
+- a graph that does not answer leaves a step unknown; it counted as invented, at −5, for as long as the object lived;
 - names are canonical and predicates lower-case before they are compared: `ios_app` is `ios-app`, `USES` is `uses`;
 - an edge may be walked backwards, as traversals in both directions do: the entities are those of the walk;
 - whether two entities are neighbours is asked of their edges, not of a walk that sees a hundred of them.
@@ -11,6 +11,7 @@ Source: live-knowledge-graphs, python/kg_reward.py (shape); anticipation-geometr
 arXiv:2603.14147. A perfect path without a target stays below 1 in the second, as published.
 """
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -85,7 +86,7 @@ def advantage(reward: float, mean: float, deviation: float) -> float:
 def as_path(edges: Sequence[Edge]) -> Path | None:
     """Return the walk along edges, each forwards or backwards; None when they do not hang together."""
     steps = oriented(edges)
-    if any(before[1] != after[0] for before, after in zip(steps, steps[1:], strict=False)):
+    if any(before[1] != after[0] for before, after in itertools.pairwise(steps)):
         return None
     entities = (steps[0][0], *(end for _, end in steps)) if steps else ()
     return Path(entities, tuple(edges), len(edges), min((edge.confidence for edge in edges), default=0.0))
@@ -151,9 +152,9 @@ def kg_reward(graph: Graph, chain: Sequence[Edge] | Path, target: str | None = N
     walked = oriented(edges)
     if isinstance(chain, Path):
         entities = [graph.names.canonical(entity) for entity in chain.entities]
-        walked = list(zip(entities, entities[1:], strict=False))
+        walked = list(itertools.pairwise(entities))
     steps = tuple(asked.has(edge.subject, edge.predicate, edge.object) for edge in edges)
-    joined = [before[1] == after[0] for before, after in zip(walked, walked[1:], strict=False)]
+    joined = [before[1] == after[0] for before, after in itertools.pairwise(walked)]
     continuity = sum(CONTINUOUS if one else BROKEN for one in joined)
     terminal = 0.0 if target is None else asked.terminal(walked[-1][1], graph.names.canonical(target))
     if None in steps or terminal is None:

@@ -176,14 +176,15 @@ def token(made: Slice, secret: str) -> str:
     Raises:
         DataError: an id holds `|`, which joins the fields: two slices could then have one token.
     """
-    fields = (made.slice_id, made.anchor_turn_id, made.policy_id, made.policy_params_hash, made.graph_snapshot_hash)
-    fields = (*fields, made.schema_version)
+    claims = made.claims()
+    order = ("slice_id", "anchor_turn_id", "policy_id", "policy_params_hash", "graph_snapshot_hash", "schema_version")
+    fields = [claims[name] for name in order]
     barred = [one for one in fields if "|" in one]
     if barred:
         raise DataError(
             f"slice {made.slice_id!r}: {barred[0]!r} holds `|`, by which a token could be forged. Refuse it."
         )
-    text = "|".join((*fields, TOKEN_VERSION))
+    text = "|".join([*fields, TOKEN_VERSION])
     return hmac.new(secret.encode(), text.encode(), hashlib.sha256).digest()[:TOKEN_BYTES].hex()
 
 
@@ -204,7 +205,7 @@ def verify(made: Slice, secret: str) -> bool:
 
 
 def _micro(value: float) -> int:
-    (single,) = struct.unpack("<f", struct.pack("<f", value))
+    single: float = struct.unpack("<f", struct.pack("<f", value))[0]
     return math.floor(abs(single) * MICRO + 0.5) * (-1 if single < 0 else 1)  # Rust rounds halves away from zero
 
 
@@ -217,4 +218,4 @@ def _hex(data: bytes) -> str:
         import xxhash
     except ModuleNotFoundError:
         raise ConfigError("hashes of slices need a package: pip install 'cognitive-twin[graph]'.") from None
-    return xxhash.xxh64_hexdigest(data, seed=0)
+    return str(xxhash.xxh64_hexdigest(data, seed=0))

@@ -6,7 +6,7 @@ confidences open, the older fact, that of the smaller id, comes first.
 
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -18,7 +18,6 @@ from twin.graph.values import (
     DEFAULT_LIMIT,
     MAX_LIMIT,
     TOP_PREDICATES,
-    Edge,
     Fact,
     Found,
     PredicateCount,
@@ -163,7 +162,9 @@ class Store:
 
     def delete(self, id: int | None, subject: str | None, predicate: str | None, object: str | None) -> int:  # noqa: A002
         """Delete what fits all filters, of which one is given; return how many."""
-        where, values = _where({"id = ?": id, "subject = ?": subject, "predicate = ?": predicate, "object = ?": object})
+        where, values = _where(
+            {"id = ?": id} | {"subject = ?": subject, "predicate = ?": predicate, "object = ?": object}
+        )
         assert where, "a delete without a filter would empty the graph"
         with self._using() as connection:
             return connection.execute(f"DELETE FROM facts{where}", values).rowcount
@@ -177,14 +178,14 @@ class Store:
     def stats(self) -> Stats:
         """Return the size of the graph; predicates of equal count in alphabetical order."""
         with self._using() as connection:
-            counts = connection.execute(
+            triples, subjects, predicates = connection.execute(
                 "SELECT count(*), count(DISTINCT subject), count(DISTINCT predicate) FROM facts"
             ).fetchone()
             top = connection.execute(
                 "SELECT predicate, count(*) AS n FROM facts GROUP BY predicate ORDER BY n DESC, predicate LIMIT ?",
                 (TOP_PREDICATES,),
             ).fetchall()
-        return Stats(*counts, tuple(PredicateCount(*row) for row in top))
+        return Stats(triples, subjects, predicates, tuple(PredicateCount(*row) for row in top))
 
     def check(self) -> None:
         """Raise GraphError unless a query works."""
@@ -197,6 +198,6 @@ class Store:
             self._connection.close()
 
 
-def _where(filters: dict[str, str | float | None]) -> tuple[str, list[str | float]]:
+def _where(filters: Mapping[str, str | float | None]) -> tuple[str, list[str | float]]:
     used = {test: value for test, value in filters.items() if value is not None}
     return (f" WHERE {' AND '.join(used)}" if used else ""), list(used.values())
