@@ -40,9 +40,7 @@ def graph(request: pytest.FixtureRequest) -> Iterator[Any]:
         yield store
     else:
         with served(store) as url:
-            made: Any = (
-                GraphClient(url, TABLE) if request.param == "client" else Waiting(AsyncGraphClient(url, TABLE))
-            )
+            made: Any = GraphClient(url, TABLE) if request.param == "client" else Waiting(AsyncGraphClient(url, TABLE))
             yield made
             made.close()
     store.close()
@@ -104,7 +102,7 @@ def test_one_bad_fact_keeps_all_out(graph: Graph, triple: Triple, problem: str) 
 def test_what_cannot_be_asked_is_refused_before_it_is_sent(graph: Graph) -> None:
     with pytest.raises(DataError, match="nothing says what to delete"):
         graph.delete()
-    with pytest.raises(DataError, match="direction is \"up\""):
+    with pytest.raises(DataError, match='direction is "up"'):
         graph.traverse("a", direction="up")  # type: ignore[arg-type]
     with pytest.raises(DataError, match="limit is -1"):
         graph.query(limit=-1)

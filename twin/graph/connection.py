@@ -164,6 +164,6 @@ def checked_url(url: str) -> str:
         parts, host = urlsplit(""), None
     if parts.scheme not in ("http", "https") or not host or parts.username is not None or parts.query or parts.fragment:
         raise ConfigError(
-            "the graph's address (GRAPH_KERNEL_URL) must be like http://127.0.0.1:8001, with no user, password or query."
+            "the graph's address (GRAPH_KERNEL_URL) must be like http://127.0.0.1:8001, no user, password or query."
         )
     return url.strip().rstrip("/")
