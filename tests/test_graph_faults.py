@@ -1,4 +1,4 @@
-"""A graph that stalls, breaks off, answers HTML or lies brings one clear error; files are loaded whole or not at all."""
+"""A graph that stalls, breaks off, answers HTML or lies brings one clear error; files are loaded whole or not."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +22,7 @@ LOOP = (
     b'{"subject":"b","predicate":"p","object":"a","confidence":1}],"hops":2,"min_confidence":1}],'
     b'"stats":{"entities_visited":2,"edges_traversed":2,"elapsed_ms":0}}'
 )
+TWICE = [Triple("a", "p", "b")] * 2
 Ask = Callable[[GraphClient], Any]
 
 
@@ -42,7 +43,7 @@ def query(graph: GraphClient) -> Any:
         (http(b"", "302 Found"), query, "answered 302 nothing", 1),
         (b"", query, "the connection failed", 2),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{", query, "the connection failed", 2),
-        (http(b'{"added":1,"updated":0,"total":1}'), lambda g: g.add_all([Triple("a", "p", "b")] * 2), "2 were sent", 1),
+        (http(b'{"added":1,"updated":0,"total":1}'), lambda g: g.add_all(TWICE), "2 were sent", 1),
         (http(b"", "503 X"), lambda graph: graph.add(Triple("a", "p", "b")), "answered 503 nothing", 1),
         (http(b"", "503 X"), lambda graph: graph.delete(id=1), "answered 503 nothing", 1),
     ],
