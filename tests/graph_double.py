@@ -64,9 +64,8 @@ class Liar:
                 peer, _ = door.accept()
             except OSError:
                 return
-            with peer:
-                with suppress(OSError):
-                    self._answer(peer)
+            with peer, suppress(OSError):
+                self._answer(peer)
 
     def _answer(self, peer: socket.socket) -> None:
         peer.settimeout(5)
@@ -74,9 +73,8 @@ class Liar:
         if not got:
             return
         self.requests.append(got)
-        answer = self.answers[min(len(self.requests), len(self.answers)) - 1]
         if not self.drip:
-            peer.sendall(answer)
+            peer.sendall(self.answers[min(len(self.requests), len(self.answers)) - 1])
             return
         peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
         end_s = time.monotonic() + 5
