@@ -37,10 +37,11 @@ def _register() -> None:
     from twin.cli.note import note
     from twin.cli.plan import plan
     from twin.cli.promote import promote
+    from twin.cli.rate import rate
     from twin.cli.summary import summary
     from twin.cli.trajectory import trajectory
 
-    for command in (bring, chat, compare, export, forget, note, plan, promote, summary, trajectory):
+    for command in (bring, chat, compare, export, forget, note, plan, promote, rate, summary, trajectory):
         app.command()(command)
     app.add_typer(graph)
 
