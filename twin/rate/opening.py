@@ -56,7 +56,7 @@ def _begin(root: Path, shown: Material, wanted: Row) -> str:
     secret = {"key": key, **dealt, "won_before": won}
     items = plan(key, dealt["questions"], dealt["catches"], CAP)
     header = {"kind": "session", "id": id_, "key_sha256": sha256_text(key), "n_items": len(items), **wanted}
-    name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{mode.value}-{id_}"
+    name = f"{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}-{mode.value}-{id_}"
     create(root, name, header, secret)
     return name
 
