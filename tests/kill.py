@@ -50,6 +50,7 @@ def make_project(folder: Path, started: Any) -> None:
     write_json(folder / "data/augment/recipe.json", {"persona": "You are Sam."})
     for number, (name, rows) in enumerate({"train": 40, "valid": 15}.items()):
         write_jsonl(folder / f"data/split/{name}.jsonl", make_rows(rows, seed=number))
+    write_jsonl(folder / "data/split/canaries.jsonl", [])
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     for section, values in SHRINK.items():
         params[section] |= values

@@ -167,6 +167,7 @@ def project(here, tiny_base):
         Path(folder).mkdir(parents=True)
     for name, rows in ROWS.items():
         Path(f"data/split/{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    Path("data/split/canaries.jsonl").write_text("")
     Path("data/augment/recipe.json").write_text("{}")
     shutil.copytree(tiny_base, "models/tiny")
     place = {"id": "tiny", "kind": "folder", "folder": "models/tiny", "revision": None}

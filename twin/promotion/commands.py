@@ -42,7 +42,10 @@ def parameters(root: Path, command: str) -> None:
 
 
 def _run(root: Path, command: list[str], name: str) -> str:
-    here = {"PYTHONPATH": os.pathsep.join([str(root.resolve()), os.environ.get("PYTHONPATH", "")])}
+    here = {
+        "PYTHONPATH": os.pathsep.join([str(root.resolve()), os.environ.get("PYTHONPATH", "")]),
+        "PYTHONDONTWRITEBYTECODE": "1",  # nothing may appear in a tree that is about to be committed
+    }
     done = subprocess.run(command, cwd=root, env=os.environ | here, capture_output=True, text=True, check=False)
     if done.returncode:
         told = done.stderr.strip() or done.stdout.strip() or f"status {done.returncode}"
