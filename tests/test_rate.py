@@ -150,9 +150,12 @@ def test_an_end_once_told_stands_whatever_is_answered_then(root: Path) -> None:
         seen = state(server)
         while not seen["done"]:
             seen = answer(server, twin_wins)
-        _, _, seen = request(server, "POST", "undo", {"step": seen["step"]})
-        assert (seen["done"], seen["item"]) == (False, 12)
-        assert answer(server, lambda _: "nobody")["done"]
+        for item in range(12, -1, -1):
+            _, _, seen = request(server, "POST", "undo", {"step": seen["step"]})
+            assert (seen["done"], seen["item"]) == (False, item)
+        for item in range(13):
+            seen = answer(server, lambda _: "nobody")
+            assert seen["done"] is (item == 12)
 
 
 def test_earlier_sessions_are_gone_on_from_and_no_prompt_is_asked_twice(root: Path) -> None:
@@ -260,6 +263,7 @@ def test_undo_takes_back_the_last_answer_alone(root: Path) -> None:
         assert status == 200
         assert (undone["item"], undone["shown"]) == (1, first["shown"])
         assert request(server, "POST", "undo", {"step": second["step"]})[2] == undone
+        assert request(server, "POST", "undo", {"step": 0})[0] == 409
         assert rate_all(server, evenly)["ended"]["void"] is None
     assert [one.item for one in only_session(root).answers] == list(range(78))
 

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any, Final
 
-from twin.errors import ProvenanceError
-from twin.rate.journal import Journal
+from twin.rate.journal import ENDED, Journal
 from twin.rate.material import ARMS, CHALLENGER, GARBLED, PERSON, Key, Question
 from twin.rate.plan import Item
 from twin.ratings import CANT_TELL, Mode, read_sessions, void
@@ -163,7 +162,7 @@ class Sitting:
     def _decided(self) -> bool:
         if self.mode is not Mode.pairs:
             return False
-        rows = [self._row(event) for event in self.given]
+        rows = map(self._row, self.given)
         chosen = [row["arms"].get(row["answer"]) for row in rows if not row["catch"] and row["repeat_of"] is None]
         walked = walk([*self.won_before, *(arm == CHALLENGER for arm in chosen if arm)])
         return walked.better or walked.worse or walked.n == CAP
@@ -194,10 +193,8 @@ class Sitting:
 
     def _outcome(self) -> Row:
         target = self.journal.target
-        sessions = [one for one in read_sessions(self.journal.root / target.parent) if one.path.name == target.name]
-        if not sessions:
-            raise ProvenanceError(f"{target} was not there after it was written. Restore it, or rate again.")
-        return {"void": void(sessions[0]), "file": target.as_posix()}
+        (session,) = (one for one in read_sessions(self.journal.root / ENDED) if one.path.name == target.name)
+        return {"void": void(session), "file": target.as_posix()}
 
 
 def _seconds(value: object) -> float:
