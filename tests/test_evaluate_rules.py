@@ -1,13 +1,14 @@
 """Proves the hard rules one by one, and that each is measured against the person it judges."""
 
 import functools
+from collections.abc import Sequence
 
 import pytest
 
 from stages.evaluate.person import measure, order_bits
 from stages.evaluate.replies import Reply, fixed, real_replies
 from stages.evaluate.rubric import usual_for
-from stages.evaluate.rules import RULES, Rule, Usual, fired, repeated
+from stages.evaluate.rules import RULES, Rule, Usual, fired, repeated, worn
 from stages.evaluate.words import invisible, script, sentences, words
 from tests import persona
 from twin.protocol import protocol
@@ -100,6 +101,7 @@ def test_no_rule_fires_on_what_the_person_might_say(text: str) -> None:
         ("labelled", "**Assistant:** merge the branch"),
         ("mixed_scripts", "mеrge the branch"),
         ("foreign_words", "primero revisa los cambios y luego fusiona la rama"),
+        ("foreign_words_far", "ich würde zuerst alle Änderungen prüfen und danach zusammenführen"),
         ("patchwork", "ok go. ship it. do it. yes."),
     ],
 )
@@ -152,6 +154,38 @@ def test_one_reply_for_all_ten_prompts_is_repetition_and_the_persons_own_habit_i
     allowed = usual.person.limits.repeats
     assert not any(repeated(same[:allowed], usual))
     assert all(repeated(same[: allowed + 1], usual))
+
+
+def sequence(*texts: str) -> list[Reply]:
+    return [Reply("test", str(place), f"c{place}", "X", text, PROMPT) for place, text in enumerate(texts)]
+
+
+def person_of(texts: Sequence[str]) -> Usual:
+    """Somebody who said `texts`, in this order."""
+    return Usual(measure(sequence(*texts)), fitted()[0].patterns)
+
+
+def distinct(count: int, first: int = 0) -> list[str]:
+    return [f"word{first + place} thing{first + place}" for place in range(count)]
+
+
+def changing(calls: int) -> list[str]:
+    """Somebody who in each quarter has `calls` replies of a word never used before."""
+    quarters = ([*distinct(100 - calls, 100 * part), *[f"new{part}"] * calls] for part in range(4))
+    return [text for quarter in quarters for text in quarter]
+
+
+def test_as_much_change_as_the_persons_past_shows_is_left_aside() -> None:
+    late = sequence(*["another new call"] * 6, *distinct(54, 900))
+    assert any(worn(late, person_of(distinct(400))))
+    assert not any(worn(late, person_of(changing(12))))
+
+
+def test_no_change_of_the_past_excuses_one_reply_for_everything() -> None:
+    usual = person_of(changing(12))
+    assert 0 < usual.person.limits.drift < 0.2
+    arm = sequence(*["another"] * 4, *["okay"] * 56)
+    assert [reply.plain for reply, too_often in zip(arm, worn(arm, usual), strict=True) if too_often] == ["okay"] * 56
 
 
 def test_a_person_who_writes_lists_in_capitals_may() -> None:

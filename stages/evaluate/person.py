@@ -22,6 +22,13 @@ RARE_CONVERSATIONS = 2
 LONG_ENOUGH_WORDS = 6
 """Shorter replies have too few words for sums over them to mean anything."""
 SET_REPLIES = 10
+FAR = 1.25
+"""How far outside what is usual for the person is too far."""
+WORN_FROM = 2
+"""A reply may come twice, whoever gives it."""
+WORN_QUANTILE = 0.995
+DRIFT_CUTS = 4
+"""The person's past is cut at each quarter, and what came later held against what came before."""
 BACKOFF = 2.0
 """Weight of a word's own frequency in the pair model."""
 UNKNOWN_BITS = 5.0
@@ -41,8 +48,12 @@ class Limits:
     copied_share: float
     order_bits: float
     familiar_bits: float
+    foreign_bits: float
+    """A quarter further from the median than `familiar_bits`."""
     repeats: int
     """How often one reply occurs among ten in a row, 99 % quantile."""
+    drift: float
+    """Greatest share of later replies in excess of what earlier ones foretell, 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -176,6 +187,9 @@ def foreign_script_share(reply: Reply, usual: frozenset[str]) -> float:
 
 def _limits(train: Sequence[Reply], counts: Counts) -> Limits:
     long = [reply for reply in train if len(reply.words) >= LONG_ENOUGH_WORDS]
+    repeats = _usual_repeats(train)
+    familiar = [familiar_bits(reply, counts) for reply in long]
+    odd = _quantile(familiar, 0.01)
     return Limits(
         words=_quantile([len(reply.words) for reply in train], 0.995),
         sentences=_quantile([len(reply.sentences) for reply in train], 0.995),
@@ -183,8 +197,10 @@ def _limits(train: Sequence[Reply], counts: Counts) -> Limits:
         capital_words=_quantile([capital_words(reply) for reply in train], 0.995),
         copied_share=_quantile([copied_share(reply, counts) for reply in train], 0.995),
         order_bits=_quantile([order_bits(reply, counts) for reply in long], 0.01),
-        familiar_bits=_quantile([familiar_bits(reply, counts) for reply in long], 0.01),
-        repeats=_usual_repeats(train),
+        familiar_bits=odd,
+        foreign_bits=odd - (FAR - 1) * (_quantile(familiar, 0.5) - odd) if long else odd,
+        repeats=repeats,
+        drift=_drift([reply.plain for reply in train], repeats),
     )
 
 
@@ -196,6 +212,30 @@ def words_per_sentence(reply: Reply) -> float:
 def capital_words(reply: Reply) -> int:
     """Return the number of words if all letters are capitals, else 0."""
     return len(reply.words) if reply.text.isupper() else 0
+
+
+def excess(texts: Sequence[str], said: Counter[str], repeats: int) -> dict[str, float]:
+    """Return by how many replies each normalised text passes what `said` makes likely in as many; only those above 0.
+
+    Likely is the 99.5 % quantile of a binomial at 1.25 times the text's share, at least 2 and `repeats`.
+    """
+    from scipy.stats import binom
+
+    total, times = max(1, said.total()), Counter(texts)
+    over = {
+        text: n
+        - max(WORN_FROM, repeats, float(binom.ppf(WORN_QUANTILE, len(texts), min(1.0, FAR * said[text] / total))))
+        for text, n in times.items()
+    }
+    return {text: n for text, n in over.items() if n > 0}
+
+
+def _drift(texts: Sequence[str], repeats: int) -> float:
+    """`texts` in the order they were said."""
+    cuts = [len(texts) * part // DRIFT_CUTS for part in range(1, DRIFT_CUTS)]
+    parts = [(texts[:cut], texts[cut:]) for cut in cuts]
+    shares = (sum(excess(later, Counter(earlier), repeats).values()) / max(1, len(later)) for earlier, later in parts)
+    return max(shares, default=0.0)
 
 
 def _quantile(values: Sequence[float], share: float) -> float:

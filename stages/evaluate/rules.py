@@ -4,16 +4,19 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from rapidfuzz.fuzz import ratio
 
 from stages.evaluate.patterns import RATE_MAX, Patterns
 from stages.evaluate.person import (
+    FAR,
     LONG_ENOUGH_WORDS,
     Person,
     capital_words,
     copied_share,
     copies_whole,
+    excess,
     familiar_bits,
     foreign_script_share,
     label,
@@ -34,12 +37,7 @@ ZLIB_RATIO_MIN = 0.45
 CAPITALS = 8
 COPIED_MAX = 0.9
 """A copy is a copy, however often the person's few turns of phrase recur."""
-FAR = 1.25
-"""How far outside the person's longest replies is too far."""
 PATCHES = 4
-WORN_FROM = 2
-"""A reply may come twice, whoever gives it."""
-WORN_QUANTILE = 0.995
 
 
 @dataclass(frozen=True)
@@ -207,6 +205,12 @@ def foreign_words(reply: Reply, usual: Usual) -> bool:
     return enough and familiar_bits(reply, usual.person.counts) < usual.person.limits.familiar_bits
 
 
+def foreign_words_far(reply: Reply, usual: Usual) -> bool:
+    """More by far: no reply of the person's, whatever it is about."""
+    enough = len(reply.words) >= LONG_ENOUGH_WORDS
+    return enough and familiar_bits(reply, usual.person.counts) < usual.person.limits.foreign_bits
+
+
 def heap(reply: Reply, usual: Usual) -> bool:
     """Words in no order the person would put them in."""
     enough = len(reply.words) >= LONG_ENOUGH_WORDS
@@ -230,6 +234,7 @@ RULES = (
     Rule("foreign_script", 0, foreign_script),
     Rule("echo", 0, echo),
     Rule("heap", 0, heap),
+    Rule("foreign_words_far", 0, foreign_words_far),
     Rule("slop_hard_twice", 0, slop_hard_twice),
     Rule("test_talk", 0, test_talk),
     Rule("slop_hard", 1, slop_hard),
@@ -275,14 +280,18 @@ def worn(replies: Sequence[Reply], usual: Usual) -> list[bool]:
     """Tell which replies of an arm it gives more often than the person would in as many.
 
     Each text is held against its own share of the person's replies, with room for chance and drift, so that neither one
-    safe reply nor a handful of them carries an arm.
+    safe reply nor a handful of them carries an arm. As much excess as the person's own habits show from one time to a
+    later one is left aside, the smallest first: one text given far too often is never among it.
     """
-    from scipy.stats import binom
-
-    said, times = usual.person.said, Counter(reply.plain for reply in replies)
-    share = {text: min(1.0, FAR * said[text] / max(1, said.total())) for text in times}
-    most = {
-        text: max(WORN_FROM, usual.person.limits.repeats, binom.ppf(WORN_QUANTILE, len(replies), share[text]))
-        for text in times
+    person = usual.person
+    over = sorted(excess([reply.plain for reply in replies], person.said, person.limits.repeats).items(), key=_smallest)
+    left = person.limits.drift * len(replies)
+    too_often = {
+        text for (text, _), sum_so_far in zip(over, accumulate(n for _, n in over), strict=True) if sum_so_far > left
     }
-    return [times[reply.plain] > most[reply.plain] for reply in replies]
+    return [reply.plain in too_often for reply in replies]
+
+
+def _smallest(text_and_excess: tuple[str, float]) -> tuple[float, str]:
+    text, replies = text_and_excess
+    return replies, text
