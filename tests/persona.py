@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from collections.abc import Mapping
 from typing import Any
 
 from twin.protocol import protocol
@@ -101,11 +102,11 @@ def wordy(dice: random.Random) -> str:
     return " ".join(said).format(thing=thing, order=order)
 
 
-def splits(seed: int = 1) -> dict[str, list[Row]]:
+def splits(seed: int = 1, sizes: Mapping[str, tuple[int, int]] = PARTS) -> dict[str, list[Row]]:
     """Return rows as the split stage writes them."""
     dice = random.Random(seed)
     parts: dict[str, list[Row]] = {}
-    for part, (conversations, replies) in PARTS.items():
+    for part, (conversations, replies) in sizes.items():
         places = itertools.product(range(conversations), range(replies))
         parts[part] = [_row(part, conversation, place, dice) for conversation, place in places]
     return parts
