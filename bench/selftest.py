@@ -77,7 +77,7 @@ def main() -> None:
         real["valid"],
         [],
     )
-    usual, rules = usual_for(data.train)
+    usual, rules = usual_for(data.train, data.prompts)
     short = too_few(data.cal, data.cal_models, CONFIG.bucket_replies)
     found = unjudged(data, short, usual, rules) if short else judged(data, usual, rules, CONFIG)
     sizes = {name: len(replies) for name, replies in real.items()}

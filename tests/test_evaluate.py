@@ -83,7 +83,7 @@ def test_each_reply_of_each_arm_has_its_score_with_the_rules_that_capped_it() ->
     parts = persona.splits()
     _, judgement, _ = evaluated(parts)
     rows = {(row["prompt_set"], row["arm"], row["prompt_id"]): row for row in judgement.rows}
-    assert len(rows) == len(judgement.rows) == 10 * 3 + 90 * 4 + 20 * 4 + 27 * 10
+    assert len(rows) == len(judgement.rows) == 10 * 3 + 90 * 4 + 20 * 4 + 10 + 29 * 10
     slop = rows["self_test", "adversary/slop_opener", "deploy"]
     assert slop["cap"] == 0
     assert "slop_hard_twice" in slop["rules"]  # type: ignore[operator]

@@ -4,6 +4,7 @@ import functools
 import itertools
 import math
 import random
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ import pytest
 from stages.evaluate.level import Bucket, Rank, buckets, level, rank
 from stages.evaluate.replies import Reply, model_replies, real_replies
 from stages.evaluate.rubric import Rubric, fit, mean_score, too_few, usual_for
-from stages.evaluate.selftest import adversarial_scores, own_answers, self_test
+from stages.evaluate.rules import RULES
+from stages.evaluate.selftest import SelfTest, adversarial_scores, own_answers, own_scores, self_test
 from stages.evaluate.twosample import Told, auc, gap_closed, noise_floor, told_apart
 from tests import persona
 from twin.errors import DataError
@@ -28,7 +30,7 @@ def replies() -> dict[str, list[Reply]]:
 
 @functools.cache
 def rubric() -> Rubric:
-    usual, rules = usual_for(replies()["train"])
+    usual, rules = usual_for(replies()["train"], protocol())
     return fit(usual, rules, replies()["cal"], replies()["cal_models"], 99)
 
 
@@ -66,7 +68,7 @@ def test_buckets_merge_with_their_smaller_neighbour_until_each_is_large_enough()
 
 def test_too_few_replies_make_no_cut_points() -> None:
     assert buckets([of_words(3)] * 98, ranks(98), 99) == ()
-    usual, rules = usual_for(replies()["train"])
+    usual, rules = usual_for(replies()["train"], protocol())
     with pytest.raises(DataError, match="the cut half of cal has 150 replies; cut-points need 200"):
         fit(usual, rules, replies()["cal"], replies()["cal_models"], 200)
 
@@ -154,18 +156,24 @@ def test_every_adversarial_set_fails_and_the_persons_own_answers_pass() -> None:
     own = own_answers(rubric(), fit_half, protocol())
     found = adversarial_scores(rubric(), own, protocol(), replies()["train"])
     assert {name: mean_score(scores) for name, scores in found.items() if mean_score(scores) > 1.0} == {}
-    assert len(found) == 27
+    assert len(found) == 29
     assert {len(scores) for scores in found.values()} == {10}
     assert len(set(own)) == 10
+    assert mean_score(own_scores(rubric(), own, protocol())) == 3.0
 
 
 def test_the_self_test_holds_here_and_fails_closed_when_the_base_sounds_real() -> None:
     real, base = rubric().scores(replies()["test"]), rubric().scores(arm("B0"))
-    own = own_answers(rubric(), replies()["cal"], protocol())
-    adversarial = adversarial_scores(rubric(), own, protocol(), replies()["train"])
-    assert self_test(real, base, [], adversarial, True).state == "PASS"
-    assert self_test(real, base, [], adversarial, False).holds["rescored_same"] is False
-    fooled = self_test(real, rubric().scores(arm("X")), [], adversarial, True)
+    texts = own_answers(rubric(), replies()["cal"], protocol())
+    adversarial = adversarial_scores(rubric(), texts, protocol(), replies()["train"])
+    own = own_scores(rubric(), texts, protocol())
+    assert self_test(real, base, [], own, adversarial, rescored_same=True).state == "PASS"
+    assert self_test(real, base, [], own, adversarial, rescored_same=False).holds["rescored_same"] is False
+    few = dict(list(adversarial.items())[:5])
+    assert self_test(real, base, [], own, few, rescored_same=True).holds["adversarial_sets"] is False
+    weak = self_test(real, base, [], adversarial["language_de"], adversarial, rescored_same=True)
+    assert weak.holds["own_answers"] is False
+    fooled = self_test(real, rubric().scores(arm("X")), [], own, adversarial, rescored_same=True)
     assert fooled.state == "FAIL"
     assert not fooled.holds["base_mean"]
     assert not fooled.holds["auc"]
@@ -173,13 +181,16 @@ def test_the_self_test_holds_here_and_fails_closed_when_the_base_sounds_real() -
 
 def test_an_adversarial_set_that_passes_fails_the_self_test() -> None:
     real, base = rubric().scores(replies()["test"]), rubric().scores(arm("B0"))
-    assert self_test(real, base, [], {"perfect": real[:10]}, True).holds["adversarial_max"] is False
+    assert (
+        self_test(real, base, [], real[:10], {"perfect": real[:10]}, rescored_same=True).holds["adversarial_max"]
+        is False
+    )
 
 
 def test_rules_that_fire_on_the_person_fail_the_self_test() -> None:
     real, base = rubric().scores(replies()["test"]), rubric().scores(arm("B0"))
-    empty = {"empty": rubric().scores([Reply("protocol", "one", "c", "X", "", "ok?")])}
-    tested = self_test(real, base, base, empty, True)
+    empty = {"empty": rubric().scores([Reply("protocol", "one", "c", "X", "", "ok?")] * 10)}
+    tested = self_test(real, base, base, real[:10], empty, rescored_same=True)
     assert tested.values["rules_on_real"] > 0.4
     assert not tested.holds["rules_on_real"]
 
@@ -188,3 +199,65 @@ def test_a_bucket_of_fewer_than_99_still_has_a_lowest_cut() -> None:
     (bucket,) = buckets([of_words(3)] * 19, ranks(19), 19)
     assert isinstance(bucket, Bucket)
     assert [odds for odds, _ in bucket.cuts] == [0.0, 0.0, 3.0]
+
+
+def kana(text: str, dice: random.Random) -> str:
+    chosen = (random.Random(word) for word in text.replace(".", "").replace(",", "").split())
+    return (
+        "".join(
+            "".join(one.choices("変更確認今日中止開始順番再起動", k=2)) + one.choice("をにがはで") for one in chosen
+        )
+        + "。"
+    )
+
+
+ARABIC = str.maketrans("abcdefghijklmnopqrstuvwxyz", "ابجدهوزحطيكلمنسعفصقرشتثخذض")
+
+
+def persian(text: str, dice: random.Random) -> str:
+    words = text.translate(ARABIC).split()
+    return " ".join(word if place % 4 else f"{word[:2]}\u200c{word[2:]}" for place, word in enumerate(words))
+
+
+def quoting(text: str, dice: random.Random) -> str:
+    return f'"{text}"' if dice.random() < 0.3 else text
+
+
+def shouting(text: str, dice: random.Random) -> str:
+    return text.upper() if dice.random() < 0.4 else text
+
+
+def recalibrated(speaks: Callable[[str, random.Random], str]) -> tuple[Rubric, SelfTest]:
+    """Fit and test the rubric on somebody who says all of it in another way."""
+    parts = persona.splits()
+    for row in itertools.chain.from_iterable(parts.values()):
+        row["messages"][-1]["content"] = speaks(row["messages"][-1]["content"], random.Random(row["id"]))
+    real = {name: real_replies(rows) for name, rows in parts.items()}
+    models = model_replies(persona.generations(parts), [*real["valid"], *real["cal"], *real["test"]], protocol())
+    usual, rules = usual_for(real["train"], protocol())
+    found = fit(usual, rules, real["cal"], [one for one in models if one.prompt_set == "cal"], 99)
+    own = own_answers(found, [one for one in real["cal"] if one.half == "fit"], protocol())
+    base = [one for one in models if (one.prompt_set, one.arm) == ("test", "B0")]
+    adversarial = adversarial_scores(found, own, protocol(), real["train"])
+    scored = (found.score_arm(real["test"]), found.score_arm(base), found.scores(real["cal"]))
+    return found, self_test(*scored, own_scores(found, own, protocol()), adversarial, rescored_same=True)
+
+
+@pytest.mark.parametrize(
+    ("speaks", "left_out", "dropped"),
+    [
+        (kana, {"train_copies", "capitals", "homoglyphs"}, {"off_topic"}),
+        (persian, {"capitals", "homoglyphs"}, {"off_topic"}),
+        (quoting, {"quoted"}, {"quoted"}),
+        (shouting, {"capitals"}, set()),
+    ],
+)
+def test_another_person_recalibrates_and_what_is_theirs_is_not_held_against_them(
+    speaks: Callable[[str, random.Random], str], left_out: set[str], dropped: set[str]
+) -> None:
+    found, tested = recalibrated(speaks)
+    assert [name for name, holds in tested.holds.items() if not holds] == []
+    assert tested.values["own_answers"] == 3.0
+    assert left_out <= {name for name, count in tested.left_out.items() if count > 5}
+    assert left_out.isdisjoint(tested.adversarial)
+    assert {rule.name for rule in RULES if rule not in found.rules} == dropped

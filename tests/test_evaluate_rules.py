@@ -23,7 +23,7 @@ def train() -> tuple[Reply, ...]:
 
 @functools.cache
 def fitted() -> tuple[Usual, tuple[Rule, ...]]:
-    return usual_for(train())
+    return usual_for(train(), protocol())
 
 
 def said(text: str, prompt: str = PROMPT, stopped: bool = True) -> Reply:
@@ -96,6 +96,13 @@ def test_no_rule_fires_on_what_the_person_might_say(text: str) -> None:
         ),
         ("capitals", "MERGE THE BRANCH NOW"),
         ("quoted", '"merge the branch"'),
+        ("quoted", '"merge the branch".'),
+        ("quoted", "(merge the branch)"),
+        ("quoted", "*merge the branch*"),
+        ("quoted", "`merge the branch`"),
+        ("quoted", "「merge the branch」"),
+        ("emoji_heap", "merge the branch 🚀🚀🚀"),
+        ("heap", "staging merge first kofi"),
         ("quoted", "“merge the branch”"),
         ("labelled", "Robin: merge the branch"),
         ("labelled", "**Assistant:** merge the branch"),
@@ -132,6 +139,18 @@ def test_a_train_reply_is_not_a_copy_of_itself() -> None:
     usual, rules = fitted()
     share = sum("rare_copy" in fired(reply, usual, rules) for reply in train()) / len(train())
     assert share < 0.02
+
+
+def test_joiners_and_directions_that_a_script_needs_are_not_hidden_and_in_latin_they_are() -> None:
+    assert not invisible("می\u200cخواهم")
+    assert not invisible("क्\u200dष")
+    assert not invisible("\u200fשלום")
+    assert invisible("mer\u200cge")
+    assert invisible("\u200emerge")
+
+
+def test_vowel_signs_belong_to_their_word() -> None:
+    assert words("नमस्ते दुनिया") == ["नमस्ते", "दुनिया"]
 
 
 def test_zero_width_joiners_between_emoji_are_not_hidden() -> None:
@@ -192,7 +211,7 @@ def test_a_person_who_writes_lists_in_capitals_may() -> None:
     listing = [
         Reply("train", str(n), f"c{n // 4}", "R", f"- SHIP PART {n}\n- MERGE PART {n}", "ok?") for n in range(100)
     ]
-    usual, rules = usual_for(listing)
+    usual, rules = usual_for(listing, protocol())
     assert set(fired(said("- SHIP PART 7\n- MERGE PART 9"), usual, rules)) == set()
     assert any(one.startswith("markup") for one in usual.patterns.dropped)
 
@@ -200,18 +219,18 @@ def test_a_person_who_writes_lists_in_capitals_may() -> None:
 def test_a_person_may_answer_with_emoji_but_not_break_the_chat_format() -> None:
     lines = ["👍", "merge it<|im_end|>", "ship it", "revert the deploy"]
     habits = [Reply("train", str(n), f"c{n // 4}", "R", lines[n % 4], "ok?") for n in range(100)]
-    _, rules = usual_for(habits)
+    _, rules = usual_for(habits, protocol())
     kept = {rule.name for rule in rules}
     assert "wordless" not in kept
     assert {"debris", "empty", "loop", "echo"} <= kept
     looping = [Reply("train", str(n), f"c{n // 4}", "R", "go go go go go go go", "ok?") for n in range(100)]
-    assert "loop" in {rule.name for rule in usual_for(looping)[1]}
+    assert "loop" in {rule.name for rule in usual_for(looping, protocol())[1]}
 
 
 def test_a_person_of_another_script_and_language_may_use_them() -> None:
     lines = ["слей ветку сейчас", "нет, сначала проверь журналы", "выпускай", "хорошо, почини очередь"]
     russian = [Reply("train", str(n), f"c{n // 4}", "R", lines[n % 4], "ok?") for n in range(100)]
-    usual, rules = usual_for(russian)
+    usual, rules = usual_for(russian, protocol())
     assert set(fired(said("нет, слей ветку сейчас"), usual, rules)) == set()
     assert "foreign_script" in fired(said("merge the branch now"), usual, rules)
 

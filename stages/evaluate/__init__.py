@@ -54,7 +54,7 @@ def evaluate(
     chosen = reranked(data)
     data = chosen.data
     short = too_few(data.cal, data.cal_models, config.bucket_replies)
-    usual, rules = usual_for(data.train)
+    usual, rules = usual_for(data.train, data.prompts)
     judgement = unjudged(data, short, usual, rules) if short else judged(data, usual, rules, config)
     with_arms = {"all": data.test, "without_stock": _without_stock(data.test)}
     said = [reply for arms in (data.test, data.valid, data.protocol) for reply in arms.get(CHALLENGER, [])]

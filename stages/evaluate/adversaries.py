@@ -22,6 +22,8 @@ LOOKALIKES = str.maketrans(
 )
 ZERO_WIDTH_SPACE = "\u200b"
 SALAD_WORDS = 8
+SHORT_SALAD_WORDS = 4
+COMMON_WORDS = 100
 LANGUAGES = 2
 LOOPS = 6
 
@@ -47,7 +49,9 @@ def adversaries(
         "loop": [" ".join([reply] * LOOPS) for reply in own],
         "debris": _wrapped(texts["debris"], own),
         "slop_opener": _wrapped(texts["openers"], own),
-        "keyword_salad": salads(prompts),
+        "keyword_salad": salads(prompts, SALAD_WORDS),
+        "short_salad": salads(prompts, SHORT_SALAD_WORDS),
+        "own_words": heaps(prompts, person),
         "concatenated": [" ".join(_next(own, place, len(own))) for place in range(len(own))],
         "nonsense": list(texts["nonsense"]),
         "as_an_ai": _wrapped(texts["disclaimers"], own),
@@ -70,13 +74,23 @@ def _next(own: Sequence[str], place: int, count: int) -> list[str]:
     return [own[(place + step) % len(own)] for step in range(count)]
 
 
-def salads(prompts: Sequence[Prompt]) -> list[str]:
-    """Return the admissible words of each prompt in a heap."""
-    made = []
-    for prompt in prompts:
-        stems = [anchor.removesuffix("*") for anchor in prompt.anchors if " " not in anchor]
-        made.append(" ".join(random.Random(prompt.id).sample(stems, SALAD_WORDS)))
-    return made
+def salads(prompts: Sequence[Prompt], count: int) -> list[str]:
+    """Return so many admissible words of each prompt in a heap."""
+    return [" ".join(random.Random(prompt.id).sample(_stems(prompt), count)) for prompt in prompts]
+
+
+def heaps(prompts: Sequence[Prompt], person: Person) -> list[str]:
+    """Return four of the person's commonest words in a heap for each prompt, behind an admissible one."""
+    counted = sorted(person.counts.words.items(), key=lambda item: (-item[1], item[0]))
+    common = [word for word, _ in counted if word][:COMMON_WORDS]
+    if len(common) < SHORT_SALAD_WORDS:
+        return []
+    drawn = ((random.Random(prompt.id), prompt) for prompt in prompts)
+    return [" ".join([dice.choice(_stems(prompt)), *dice.sample(common, SHORT_SALAD_WORDS)]) for dice, prompt in drawn]
+
+
+def _stems(prompt: Prompt) -> list[str]:
+    return [anchor.removesuffix("*") for anchor in prompt.anchors if " " not in anchor]
 
 
 def train_copies(train: Sequence[Reply], prompts: Sequence[Prompt], person: Person) -> list[str]:

@@ -10,7 +10,7 @@ from stages.evaluate.report import Tree, bounds, similarity
 from stages.evaluate.rerank import RERANKED
 from stages.evaluate.rubric import Rubric, Score, fit, mean_score
 from stages.evaluate.rules import RULES, Rule, Usual, fired
-from stages.evaluate.selftest import adversarial_scores, own_answers, self_test
+from stages.evaluate.selftest import adversarial_scores, own_answers, own_scores, self_test
 from twin.config.evaluate import EvaluateConfig
 from twin.files import canonical_json
 from twin.intervals import interval, ratio, totals
@@ -42,12 +42,14 @@ def judged(data: Data, usual: Usual, rules: tuple[Rule, ...], config: EvaluateCo
     again = _score(data, usual, rules, config)
     same = _text(rubric, scores) == _text(*again)
     cal = rubric.scores(data.cal)
-    tested = self_test(scores["test"][REAL], scores["test"][BASE], cal, scores["self_test"], same)
+    own = scores["own"][REAL]
+    tested = self_test(scores["test"][REAL], scores["test"][BASE], cal, own, scores["self_test"], rescored_same=same)
     metrics: Tree = {
         "instrument": {
             "state": tested.state,
             "holds": tested.holds,
             "adversarial": tested.adversarial,
+            "adversarial_left_out": tested.left_out,
             "expected_real_mean": sum(one.expected * one.replies for one in rubric.buckets)
             / sum(one.replies for one in rubric.buckets),
             "patterns_dropped": len(rubric.usual.patterns.dropped),
@@ -71,6 +73,7 @@ def _score(data: Data, usual: Usual, rules: tuple[Rule, ...], config: EvaluateCo
         "test": {arm: rubric.score_arm(replies) for arm, replies in data.test.items()},
         "valid": {arm: rubric.score_arm(replies) for arm, replies in data.valid.items()},
         "protocol": {arm: rubric.score_set(replies) for arm, replies in data.protocol.items()},
+        "own": {REAL: own_scores(rubric, own, data.prompts)},
         "self_test": adversarial_scores(rubric, own, data.prompts, data.train),
     }
 
@@ -84,7 +87,7 @@ def _rows(scores: Scores) -> Rows:
     rows: Rows = []
     for name, arms in scores.items():
         for one in (one for found in arms.values() for one in found):
-            text = {"text": one.reply.text, "prompt_set": name} if name == "self_test" else {}
+            text = {"text": one.reply.text, "prompt_set": name} if name in ("own", "self_test") else {}
             judged = {"level": one.level, "log_odds": one.log_odds, "score": one.score}
             rows.append(_row(one.reply, one.caps) | judged | text)
     return rows

@@ -4,23 +4,27 @@ A train reply is measured against the other conversations only, so that its numb
 reply that was never seen.
 """
 
+import itertools
 import math
+import random
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 
 from stages.evaluate.replies import Reply
-from stages.evaluate.words import script, scripts, words
+from stages.evaluate.words import emoji, script, scripts, words
 from twin.text import normalise
 
 RUN_WORDS = 6
 RUN_CHARACTERS = 30
 RARE_CONVERSATIONS = 2
-LONG_ENOUGH_WORDS = 6
-"""Shorter replies have too few words for sums over them to mean anything."""
+LONG_WORDS = 6
+"""From here on sums over the words of a reply mean something; shorter replies are held against short ones."""
+ODD_REPLIES = 99
+"""Fewer different replies have no 1 % quantile: none of them is odd."""
 SET_REPLIES = 10
 FAR = 1.25
 """How far outside what is usual for the person is too far."""
@@ -37,8 +41,21 @@ T = TypeVar("T", bound=Hashable)
 
 
 @dataclass(frozen=True)
+class Odd:
+    """How little the words of the person's oddest replies have to do with the others', in bits; the 1 % quantiles."""
+
+    order: float
+    familiar: float
+    foreign: float
+    """A quarter further from the median than `familiar`."""
+
+
+NOTHING_ODD = Odd(-math.inf, -math.inf, -math.inf)
+
+
+@dataclass(frozen=True)
 class Limits:
-    """The person's own 99.5 % quantiles; for the two measured in bits the 0.5 % quantile."""
+    """The person's own 99.5 % quantiles."""
 
     words: float
     sentences: float
@@ -46,10 +63,10 @@ class Limits:
     capital_words: float
     """Words of a reply in capitals throughout."""
     copied_share: float
-    order_bits: float
-    familiar_bits: float
-    foreign_bits: float
-    """A quarter further from the median than `familiar_bits`."""
+    emoji: float
+    short: Odd
+    """Of replies of up to five words."""
+    long: Odd
     repeats: int
     """How often one reply occurs among ten in a row, 99 % quantile."""
     drift: float
@@ -186,21 +203,46 @@ def foreign_script_share(reply: Reply, usual: frozenset[str]) -> float:
 
 
 def _limits(train: Sequence[Reply], counts: Counts) -> Limits:
-    long = [reply for reply in train if len(reply.words) >= LONG_ENOUGH_WORDS]
     repeats = _usual_repeats(train)
-    familiar = [familiar_bits(reply, counts) for reply in long]
-    odd = _quantile(familiar, 0.01)
     return Limits(
         words=_quantile([len(reply.words) for reply in train], 0.995),
         sentences=_quantile([len(reply.sentences) for reply in train], 0.995),
         words_per_sentence=_quantile([words_per_sentence(reply) for reply in train], 0.995),
         capital_words=_quantile([capital_words(reply) for reply in train], 0.995),
         copied_share=_quantile([copied_share(reply, counts) for reply in train], 0.995),
-        order_bits=_quantile([order_bits(reply, counts) for reply in long], 0.01),
-        familiar_bits=odd,
-        foreign_bits=odd - (FAR - 1) * (_quantile(familiar, 0.5) - odd) if long else odd,
+        emoji=_quantile([emoji(reply.text) for reply in train], 0.995),
+        short=_telling([reply for reply in train if 0 < len(reply.words) < LONG_WORDS], counts),
+        long=_odd([reply for reply in train if len(reply.words) >= LONG_WORDS], counts),
         repeats=repeats,
         drift=_drift([reply.plain for reply in train], repeats),
+    )
+
+
+def _telling(replies: Sequence[Reply], counts: Counts) -> Odd:
+    """Where half of the heaps made of the replies' own words would pass, a limit only costs: none is set."""
+    odd = _odd(replies, counts)
+    heaps = _heaps(replies)
+    refused = sum(order_bits(heap, counts) < odd.order or familiar_bits(heap, counts) < odd.familiar for heap in heaps)
+    return odd if 2 * refused > len(heaps) else NOTHING_ODD
+
+
+def _heaps(replies: Sequence[Reply]) -> list[Reply]:
+    """Deal the words of the replies out again at random, as many to each as it had; single words are no heap."""
+    several = [reply for reply in replies if len(reply.words) > 1]
+    pool = iter(random.Random(0).sample(words := [word for reply in several for word in reply.words], len(words)))
+    texts = (" ".join(itertools.islice(pool, len(reply.words))) for reply in several)
+    return [replace(reply, conversation_id="", text=text) for reply, text in zip(several, texts, strict=True)]
+
+
+def _odd(replies: Sequence[Reply], counts: Counts) -> Odd:
+    if len({reply.plain for reply in replies}) < ODD_REPLIES:
+        return NOTHING_ODD
+    familiar = [familiar_bits(reply, counts) for reply in replies]
+    least = _quantile(familiar, 0.01)
+    return Odd(
+        order=_quantile([order_bits(reply, counts) for reply in replies], 0.01),
+        familiar=least,
+        foreign=least - (FAR - 1) * (_quantile(familiar, 0.5) - least),
     )
 
 

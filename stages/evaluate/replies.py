@@ -57,7 +57,16 @@ class Reply:
     @cached_property
     def on_topic(self) -> bool:
         """True if any topic is admissible or an anchor occurs."""
-        return not self.anchors or bool(_anchored(self.anchors).search(self.lower))
+        return not self.anchors or _holds(self.anchors, self.lower)
+
+
+def admissible(prompt: Prompt, lower: str) -> bool:
+    """Tell whether a text in lower case holds an admissible word for the prompt."""
+    return _holds(prompt.anchors, lower)
+
+
+def _holds(anchors: tuple[str, ...], lower: str) -> bool:
+    return bool(_anchored(anchors).search(lower))
 
 
 @lru_cache(maxsize=64)

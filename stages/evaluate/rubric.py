@@ -14,7 +14,7 @@ from stages.evaluate.replies import Reply
 from stages.evaluate.rules import REPEATED, RULES, TOP, WORN, Rule, Usual, fired, repeated, rules_for, worn
 from twin.errors import DataError
 from twin.files import sha256_file
-from twin.protocol import PROTOCOL
+from twin.protocol import PROTOCOL, Prompt
 
 REPEATED_CAP = 1
 GRAMS = (2, 4)
@@ -74,14 +74,13 @@ class Rubric:
 
     def artefact(self) -> dict[str, object]:
         """Return all that was fitted, to be stored and hashed."""
-        limits = vars(self.usual.person.limits).items()
         return {
-            "version": 2,
+            "version": 3,
             "alphas": list(ALPHAS),
             "buckets": [_bucket(one) for one in self.buckets],
             "classifier_sha256": self.classifier.fingerprint(),
             "fit": {"model": self.fit_model, "real": self.fit_real},
-            "limits": {name: value for name, value in limits if math.isfinite(value)},
+            "limits": _finite(self.usual.person.limits),
             "patterns_dropped": list(self.usual.patterns.dropped),
             "rules_dropped": [rule.name for rule in RULES if rule not in self.rules],
             "protocol_sha256": sha256_file(PROTOCOL),
@@ -94,6 +93,11 @@ def _capped(scores: Sequence[Score], rule: str, fires: Sequence[bool]) -> list[S
         Score(one.reply, one.log_odds, one.level, one.caps | ({rule: REPEATED_CAP} if again else {}))
         for one, again in zip(scores, fires, strict=True)
     ]
+
+
+def _finite(limits: object) -> dict[str, object]:
+    tree = {name: value if isinstance(value, float | int) else _finite(value) for name, value in vars(limits).items()}
+    return {name: value for name, value in tree.items() if not isinstance(value, float) or math.isfinite(value)}
 
 
 def _bucket(bucket: Bucket) -> dict[str, object]:
@@ -121,10 +125,10 @@ def fit(
     return Rubric(usual, rules, classifier, made, sum(real), len(real) - sum(real))
 
 
-def usual_for(train: Sequence[Reply]) -> tuple[Usual, tuple[Rule, ...]]:
+def usual_for(train: Sequence[Reply], prompts: Sequence[Prompt]) -> tuple[Usual, tuple[Rule, ...]]:
     """Measure the person and keep the patterns and rules that do not fire on them."""
     usual = Usual(measure(train), calibrate(read_patterns(), train))
-    return usual, rules_for(usual, train)
+    return usual, rules_for(usual, train, prompts)
 
 
 def too_few(cal: Sequence[Reply], cal_models: Sequence[Reply], bucket_replies: int) -> str:

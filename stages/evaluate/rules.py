@@ -11,7 +11,8 @@ from rapidfuzz.fuzz import ratio
 from stages.evaluate.patterns import RATE_MAX, Patterns
 from stages.evaluate.person import (
     FAR,
-    LONG_ENOUGH_WORDS,
+    LONG_WORDS,
+    Odd,
     Person,
     capital_words,
     copied_share,
@@ -25,8 +26,9 @@ from stages.evaluate.person import (
     plain_sentences,
     words_per_sentence,
 )
-from stages.evaluate.replies import Reply
-from stages.evaluate.words import invisible, sentences
+from stages.evaluate.replies import Reply, admissible
+from stages.evaluate.words import emoji, invisible, sentences
+from twin.protocol import Prompt
 from twin.text import normalise
 
 TOP = 3
@@ -38,6 +40,9 @@ CAPITALS = 8
 COPIED_MAX = 0.9
 """A copy is a copy, however often the person's few turns of phrase recur."""
 PATCHES = 4
+WRAPPERS = frozenset(
+    map(tuple, ('""', "“”", "''", "‘’", "«»", "»«", "„“", "‚‘", "「」", "『』", "()", "[]", "<>", "**", "__", "``"))
+)
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,7 @@ def loop(reply: Reply, usual: Usual) -> bool:
     if data and len(zlib.compress(data)) / len(data) < ZLIB_RATIO_MIN:
         return True
     pairs = list(zip(reply.words, reply.words[1:], strict=False))
-    return len(reply.words) >= LONG_ENOUGH_WORDS and len(set(pairs)) / len(pairs) < DISTINCT_PAIRS_MIN
+    return len(reply.words) >= LONG_WORDS and len(set(pairs)) / len(pairs) < DISTINCT_PAIRS_MIN
 
 
 def foreign_script(reply: Reply, usual: Usual) -> bool:
@@ -169,16 +174,9 @@ def rare_copy(reply: Reply, usual: Usual) -> bool:
 
 
 def quoted(reply: Reply, usual: Usual) -> bool:
-    """The whole reply in quotation marks."""
-    text = reply.text.strip()
-    return len(text) > 2 and (text[0], text[-1]) in {
-        ('"', '"'),
-        ("“", "”"),
-        ("'", "'"),
-        ("‘", "’"),
-        ("«", "»"),
-        ("„", "“"),
-    }
+    """The whole reply in quotation marks, brackets or marks of emphasis."""
+    text = reply.text.strip().rstrip(".,;:!?…。！？ ")
+    return len(text) > 2 and (text[0], text[-1]) in WRAPPERS
 
 
 def labelled(reply: Reply, usual: Usual) -> bool:
@@ -199,22 +197,29 @@ def off_topic(reply: Reply, usual: Usual) -> bool:
     return not reply.on_topic
 
 
+def _odd(reply: Reply, usual: Usual) -> Odd:
+    limits = usual.person.limits
+    return limits.long if len(reply.words) >= LONG_WORDS else limits.short
+
+
 def foreign_words(reply: Reply, usual: Usual) -> bool:
     """More words unknown to the person and the prompt than in the person's oddest replies."""
-    enough = len(reply.words) >= LONG_ENOUGH_WORDS
-    return enough and familiar_bits(reply, usual.person.counts) < usual.person.limits.familiar_bits
+    return bool(reply.words) and familiar_bits(reply, usual.person.counts) < _odd(reply, usual).familiar
 
 
 def foreign_words_far(reply: Reply, usual: Usual) -> bool:
     """More by far: no reply of the person's, whatever it is about."""
-    enough = len(reply.words) >= LONG_ENOUGH_WORDS
-    return enough and familiar_bits(reply, usual.person.counts) < usual.person.limits.foreign_bits
+    return bool(reply.words) and familiar_bits(reply, usual.person.counts) < _odd(reply, usual).foreign
 
 
 def heap(reply: Reply, usual: Usual) -> bool:
     """Words in no order the person would put them in."""
-    enough = len(reply.words) >= LONG_ENOUGH_WORDS
-    return enough and order_bits(reply, usual.person.counts) < usual.person.limits.order_bits
+    return bool(reply.words) and order_bits(reply, usual.person.counts) < _odd(reply, usual).order
+
+
+def emoji_heap(reply: Reply, usual: Usual) -> bool:
+    """More emoji than the person ever uses at once."""
+    return emoji(reply.text) > usual.person.limits.emoji
 
 
 def patchwork(reply: Reply, usual: Usual) -> bool:
@@ -252,6 +257,7 @@ RULES = (
     Rule("off_topic", 1, off_topic),
     Rule("foreign_words", 1, foreign_words),
     Rule("patchwork", 1, patchwork, style=True),
+    Rule("emoji_heap", 1, emoji_heap),
 )
 INVALID = frozenset({"empty", "wordless", "unfinished", "debris", "hidden", "loop", "foreign_script", "echo"})
 SLOP_RULES = frozenset({"slop_hard", "slop_hard_twice", "slop_soft", "slop_soft_twice"})
@@ -259,10 +265,20 @@ REPEATED = "repeated"
 WORN = "worn"
 
 
-def rules_for(usual: Usual, train: Sequence[Reply]) -> tuple[Rule, ...]:
-    """Return the rules in use: a matter of style counts only if at most 0.5 % of the person's replies show it."""
+def rules_for(usual: Usual, train: Sequence[Reply], prompts: Sequence[Prompt]) -> tuple[Rule, ...]:
+    """Return the rules in use: a matter of style counts only if at most 0.5 % of the person's replies show it.
+
+    What is off topic is known only of somebody whose replies hold admissible words for half of the prompts: the words
+    are English, and another language has others.
+    """
     most = RATE_MAX * len(train)
-    return tuple(rule for rule in RULES if not rule.style or sum(rule.fires(reply, usual) for reply in train) <= most)
+    shown = (rule for rule in RULES if not rule.style or sum(rule.fires(reply, usual) for reply in train) <= most)
+    return tuple(rule for rule in shown if rule.fires is not off_topic or _speaks_of(train, prompts))
+
+
+def _speaks_of(train: Sequence[Reply], prompts: Sequence[Prompt]) -> bool:
+    known = sum(any(admissible(prompt, reply.lower) for reply in train) for prompt in prompts)
+    return 2 * known >= len(prompts)
 
 
 def fired(reply: Reply, usual: Usual, rules: Sequence[Rule]) -> dict[str, int]:
