@@ -30,7 +30,7 @@ SETTINGS = {
         OptimizerConfig(learning_rate=2e-2, weight_decay=0.01, warmup=0.05, final=0.01, clip=0.3),
         TrainConfig(
             updates=30, batch=8, accumulate=1, packing=False, ranks=1, max_tokens=160, checkpointing=False,
-            validate_every=30, validate_examples=6, patience=4, min_delta=0.001, seed=17,
+            validate_every=30, validate_examples=6, patience=4, min_delta=0.001, learn_by=None, seed=17,
         ),
     )
     for kind in Kind

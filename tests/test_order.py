@@ -13,7 +13,8 @@ from twin.config.train import TrainConfig
 def config(batch=8, accumulate=1, updates=100, seed=17):
     return TrainConfig(
         updates=updates, batch=batch, accumulate=accumulate, packing=False, ranks=1, max_tokens=2048,
-        checkpointing=False, validate_every=25, validate_examples=64, patience=4, min_delta=0.001, seed=seed,
+        checkpointing=False, validate_every=25, validate_examples=64, patience=4, min_delta=0.001, learn_by=None,
+        seed=seed,
     )  # fmt: skip
 
 

@@ -37,7 +37,7 @@ ADAPTER = AdapterConfig(Kind.lora, ["q_proj", "v_proj", "o_proj", "gate_proj", "
 OPTIMIZER = OptimizerConfig(learning_rate=5e-3, weight_decay=0.01, warmup=0.05, final=0.01, clip=0.3)
 TRAIN = TrainConfig(
     updates=12, batch=8, accumulate=1, packing=False, ranks=1, max_tokens=160, checkpointing=False, validate_every=4,
-    validate_examples=8, patience=4, min_delta=0.001, seed=17,
+    validate_examples=8, patience=4, min_delta=0.001, learn_by=None, seed=17,
 )  # fmt: skip
 ROWS = {"train": make_rows(40), "valid": make_rows(15, seed=1)}
 
@@ -321,6 +321,18 @@ def test_training_stops_when_validation_stops_improving(monkeypatch, tiny_base):
     trained = stage.train(tiny_base, ROWS, settings(train={"updates": 30, "validate_every": 2, "patience": 3}))
     assert trained.outcome.status is Status.early_stopped
     assert len(trained.outcome.steps) == 2 + 3 * 2
+
+
+def test_a_run_that_has_learned_nothing_ends_at_the_first_validation_from_its_limit_on(monkeypatch, tiny_base):
+    monkeypatch.setattr(loop, "learning_rate", lambda update, updates, config: 0.0)
+    trained = stage.train(tiny_base, ROWS, settings(train={"updates": 30, "validate_every": 4, "learn_by": 6}))
+    assert trained.outcome.status is Status.stalled
+    assert len(trained.outcome.steps) == 8
+
+
+def test_a_run_that_has_learned_passes_that_limit(tiny_base):
+    trained = stage.train(tiny_base, ROWS, settings(train={"learn_by": 4}))
+    assert trained.outcome.status is Status.finished
 
 
 def test_interim_validations_see_a_subset_and_the_best_the_whole_split(monkeypatch, tiny_base):

@@ -105,6 +105,13 @@ class _Run:
         self.report(self.outcome.steps[-1], self.outcome, update_s)
         if diverged:
             self.outcome.status = Status.diverged
+        elif valid_loss is not None and self._stalled(number):
+            self.outcome.status = Status.stalled
         elif self.marks.stale >= self.config.patience and number < updates:
             self.outcome.status = Status.early_stopped
         return self.outcome.status is Status.finished
+
+    def _stalled(self, number: int) -> bool:
+        """Whether it is time to have learned something, and nothing was: the research note's first stop rule."""
+        by, fallen = self.config.learn_by, self.outcome.initial_loss - self.outcome.best_loss
+        return by is not None and number >= by and fallen <= self.config.min_delta
