@@ -29,6 +29,7 @@ app = _App(
 
 def _register() -> None:
     from twin.cli.bring import bring
+    from twin.cli.campaign import campaign
     from twin.cli.chat import chat
     from twin.cli.compare import compare
     from twin.cli.export import export
@@ -41,7 +42,7 @@ def _register() -> None:
     from twin.cli.summary import summary
     from twin.cli.trajectory import trajectory
 
-    for command in (bring, chat, compare, export, forget, note, plan, promote, rate, summary, trajectory):
+    for command in (bring, campaign, chat, compare, export, forget, note, plan, promote, rate, summary, trajectory):
         app.command()(command)
     app.add_typer(graph)
 
