@@ -28,6 +28,7 @@ app = _App(
 
 
 def _register() -> None:
+    from twin.cli.advise import advise
     from twin.cli.bring import bring
     from twin.cli.campaign import campaign
     from twin.cli.chat import chat
@@ -40,9 +41,13 @@ def _register() -> None:
     from twin.cli.promote import promote
     from twin.cli.rate import rate
     from twin.cli.summary import summary
+    from twin.cli.sweep import sweep
     from twin.cli.trajectory import trajectory
 
-    for command in (bring, campaign, chat, compare, export, forget, note, plan, promote, rate, summary, trajectory):
+    commands = (
+        advise, bring, campaign, chat, compare, export, forget, note, plan, promote, rate, summary, sweep, trajectory,
+    )  # fmt: skip
+    for command in commands:
         app.command()(command)
     app.add_typer(graph)
 
