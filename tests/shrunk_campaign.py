@@ -1,6 +1,6 @@
-"""A real campaign in a fresh clone, killed with SIGKILL and started again: `python -m tests.shrunk_campaign`. CI runs it.
+"""A real campaign in a fresh clone, killed with SIGKILL and started again: `python -m tests.shrunk_campaign`.
 
-Two rows and a pick: the second is refused for memory and runs on its next rung.
+Two rows and a pick: the second is refused for memory and runs on its next rung. CI runs it.
 """
 
 import json
