@@ -183,4 +183,5 @@ def _stages() -> dict[str, Any]:
 
 
 def _outs(entry: Mapping[str, Any]) -> list[str]:
-    return [str(next(iter(out))) if isinstance(out, dict) else str(out) for out in entry.get("outs", [])]
+    outs = [out for kind in ("outs", "metrics", "plots") for out in entry.get(kind, [])]
+    return [str(next(iter(out))) if isinstance(out, dict) else str(out) for out in outs]
