@@ -14,7 +14,6 @@ from stages import generate as stage
 from stages.align import align
 from stages.generate.questions import few_shot, messages_sha256, questions, spread, with_examples
 from stages.generate.tasks import choice_tasks, real_tasks
-from stages.train.save import write_adapter
 from tests.conftest import make_rows
 from twin.config.adapter import AdapterConfig, Kind
 from twin.config.align import Method
@@ -30,6 +29,7 @@ from twin.protocol import protocol
 from twin.reply import Speaker
 from twin.sampling import Drawn
 from twin.tokens import encode, prompt_tokens
+from twin.training.save import write_adapter
 
 CONFIG = GenerateConfig(max_new_tokens=12, few_shot=3, test_prompts=5, temperature=0.0, samples=1, seed=3)
 RECIPE = PromptRecipe(
