@@ -169,10 +169,15 @@ def _checksum(text: str, arrays: Arrays) -> str:
 
 
 def run_key(inputs: Inputs) -> Key:
-    """Return what decides the bytes of a run: the stage's inputs, the libraries and how this machine computes."""
+    """Return what decides the bytes of a run: the stage's inputs, and `machine`."""
+    return {"inputs": fingerprint(inputs), **machine()}
+
+
+def machine() -> Key:
+    """Return how this machine computes, and with which libraries."""
     libraries = {name: version(name) for name in LIBRARIES}
-    machine = f"{platform.system()} {platform.machine()} {mx.default_device()}"
-    return {"inputs": fingerprint(inputs), "machine": machine, "rounding": _rounding(), **libraries}
+    name = f"{platform.system()} {platform.machine()} {mx.default_device()}"
+    return {"machine": name, "rounding": _rounding(), **libraries}
 
 
 def _rounding() -> str:
