@@ -6,8 +6,8 @@ from itertools import chain, combinations
 import numpy as np
 import pytest
 
-from stages.train.order import levels, plan
 from twin.config.train import TrainConfig
+from twin.training.order import levels, plan
 
 
 def config(batch=8, accumulate=1, updates=100, seed=17):

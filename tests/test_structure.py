@@ -16,7 +16,7 @@ PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 STAGES = list(PIPELINE["stages"])
 CODE = sorted(path for folder in ("twin", "stages", "hydra_plugins") for path in (ROOT / folder).rglob("*.py"))
 KINDS = ("outs", "metrics", "plots")
-LIGHT = ["config", "ingest", "augment", "split", "base", "align", "evaluate", "promote"]
+LIGHT = ["config", "ingest", "augment", "split", "base", "prefer", "align", "evaluate", "promote"]
 
 
 def paths(entries: list[object]) -> list[str]:

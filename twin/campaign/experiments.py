@@ -79,8 +79,12 @@ class Dvc:
             return False
         run = Run.at(asked.name)
         found = locked_inputs(run.text("dvc.lock"))
-        made = {path for entry in _stages().values() for path in _outs(entry)}
-        read_md5 = {path: md5 for entry in found.values() for path, md5 in entry["deps"].items() if path not in made}
+        read_md5 = {
+            path: md5
+            for entry in found.values()
+            for path, md5 in entry["deps"].items()
+            if not _is_made(path, _stages())
+        }
         same = yaml.safe_load(run.text("params.yaml")) == yaml.safe_load(asked.params)
         if same and read_md5 == dict(self.sources) and found.keys() == _stages().keys():
             return True
@@ -170,9 +174,8 @@ def sources() -> dict[str, str]:
         DataError: the current folder has no dvc.yaml, or something declared is missing.
     """
     stages = _stages()
-    made = {path for entry in stages.values() for path in _outs(entry)}
-    deps = {path for entry in stages.values() for path in entry.get("deps", [])} - made
-    return {path: md5_path(Path(path)) for path in sorted(deps)}
+    deps = {path for entry in stages.values() for path in entry.get("deps", [])}
+    return {path: md5_path(Path(path)) for path in sorted(deps) if not _is_made(path, stages)}
 
 
 def _stages() -> dict[str, Any]:
@@ -180,6 +183,12 @@ def _stages() -> dict[str, Any]:
     if not path.exists():
         raise DataError("there is no dvc.yaml here; go to the project's root.")
     return dict(yaml.safe_load(path.read_text(encoding="utf-8"))["stages"])
+
+
+def _is_made(path: str, stages: Mapping[str, Any]) -> bool:
+    """Whether a stage makes `path`, or a folder that it lies in."""
+    made = {out for entry in stages.values() for out in _outs(entry)}
+    return any(path == out or path.startswith(f"{out}/") for out in made)
 
 
 def _outs(entry: Mapping[str, Any]) -> list[str]:
