@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from twin.campaign.engine import Asked, Budget, Ended, Measured, Walk
+from twin.campaign.engine import Walk
 from twin.campaign.journal import Journal, State
 from twin.campaign.judging import Finding, Findings
 from twin.campaign.queue import Campaign, parse
+from twin.campaign.world import Asked, Budget, Ended, Measured
 
 FREE = Budget()
 

@@ -12,10 +12,10 @@ import yaml
 
 from tests.campaigning import Killed, World, campaign, outcomes, walk
 from twin.campaign import process, report
-from twin.campaign.engine import Budget, Ended
 from twin.campaign.journal import Journal, State
 from twin.campaign.judging import Finding, Findings, against_all, comparison, pick
 from twin.campaign.queue import FOLDER, parse, read, shipped
+from twin.campaign.world import Budget, Ended
 from twin.errors import ConfigError
 
 MEMORY = Ended(State.memory, "too much")
@@ -159,6 +159,17 @@ def test_no_row_begins_when_the_budget_is_spent(tmp_path: Path) -> None:
     assert world.limits[0] == pytest.approx(3600)
 
 
+def test_a_row_whose_hours_are_spent_is_stopped_and_the_queue_goes_on(tmp_path: Path) -> None:
+    queue = campaign(row("one", hours=2), row("two"))
+    world = World({"one": Ended(State.interrupted, "the budget is spent")})
+    rows = walk(queue, world, tmp_path)
+    assert world.limits == [pytest.approx(2 * 3600), None]
+    assert outcomes(rows) == {"one": "stopped", "two": "finished"}
+    assert rows[0]["why"] == "its 2 h are spent"
+    walk(queue, world, tmp_path)
+    assert world.ran == ["one", "two"]
+
+
 def test_energy_is_wall_time_times_declared_watts() -> None:
     assert Budget(kwh=0.1, watts=50).left_s(0) == pytest.approx(2 * 3600)
     assert Budget(hours=1, kwh=0.1, watts=50).left_s(600) == pytest.approx(3000)
@@ -265,6 +276,7 @@ WRONG_ROWS: dict[str, tuple[dict[str, Any], str]] = {
     "rung": (row("two", on_memory=[{"name": "r4"}]), r"two: on_memory\.set is \[\]; it must be what is to change"),
     "seeds": (row("two", seeds=[1, 1]), r"two: seeds is \[1, 1\]; it must be a list of different whole numbers"),
     "undecided": (picking("one", undecided="coin"), r"winner: undecided is 'coin'; it must be one of earliest, fewest"),
+    "hours": (row("two", hours=-1), r"two: hours is -1; it must be a number above 0"),
     "set": (row("two", set="adapter.rank=8"), r"two: set is 'adapter\.rank=8'; it must be a list of texts"),
     "says": (row("two", says=""), r"two: says is ''; it must be a text"),
     "run and pick": (picking("one", set=[]), r"row 2: set is \[\]; it must be one of the keys name, says, pick"),

@@ -222,7 +222,7 @@ def _falling(facts: Facts) -> bool:
     if len(facts.curve) < 2:
         return False
     before, last = min(loss for _, loss in facts.curve[:-1]), facts.curve[-1][1]
-    return before - last > facts.params["train"]["min_delta"]
+    return before - last > float(facts.params["train"]["min_delta"])
 
 
 def _rise(facts: Facts) -> float:

@@ -7,86 +7,14 @@ goes on by being started again.
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import combinations
-from pathlib import Path
-from typing import Any, Protocol
 
 from twin.campaign.journal import Journal, State
-from twin.campaign.judging import Comparison, Findings, adjusted, against_all, comparison, pick
+from twin.campaign.judging import Comparison, adjusted, against_all, comparison, pick
 from twin.campaign.queue import Campaign, Row, Rung, Stop
+from twin.campaign.world import Asked, Budget, Ended, Experiments, Tree
 
-Tree = dict[str, Any]
-JOULES_PER_KWH = 3.6e6
 STALLED = "stalled"
-
-
-@dataclass(frozen=True)
-class Asked:
-    """An experiment by what it is asked to be; its name holds the hash of that."""
-
-    name: str
-    overrides: tuple[str, ...]
-    params: str
-    """Text of params.yaml."""
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a process ended."""
-
-    state: State
-    why: str = ""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What a finished experiment says of itself."""
-
-    run_id: str
-    status: str
-    """Of the training."""
-    parameters: int
-    facts: Tree
-    """What the table shows."""
-
-
-class Experiments(Protocol):
-    """The world, as the walk needs it."""
-
-    def ask(self, prefix: str, overrides: Sequence[str]) -> Asked:
-        """Compose what a run would be, and name it."""
-
-    def choices(self, experiment: str, keep: Sequence[str], overrides: Sequence[str]) -> list[str]:
-        """Return the overrides that, after `overrides`, make the sections `keep` those of an experiment."""
-
-    def is_finished(self, asked: Asked) -> bool:
-        """Tell whether exactly this was run to its end."""
-
-    def run(
-        self, asked: Asked, log: Path, left_s: float | None, earlier: int | None, started: Callable[[int], None]
-    ) -> Ended:
-        """Run it; `earlier` is the group of a process that may still run, `started` is told the group."""
-
-    def measured(self, experiment: str) -> Measured:
-        """Read a finished experiment."""
-
-    def compared(self, reference: Sequence[str], compared: Sequence[str]) -> tuple[Findings, str]:
-        """Return the paired tests of two sides, seeds together, and what they speak of."""
-
-
-@dataclass(frozen=True)
-class Budget:
-    """What all runs of a campaign together may take."""
-
-    hours: float | None = None
-    kwh: float | None = None
-    watts: float | None = None
-
-    def left_s(self, spent_s: float) -> float | None:
-        """Return the wall time left, None where nothing limits it."""
-        limits = [self.hours * 3600] if self.hours is not None else []
-        if self.kwh is not None and self.watts is not None:
-            limits.append(self.kwh * JOULES_PER_KWH / self.watts)
-        return min(limits) - spent_s if limits else None
+OUTCOMES = {State.memory: "out of memory", State.diverged: "stopped", State.spent: "stopped"}
 
 
 class _HaltError(Exception):
@@ -152,7 +80,7 @@ class Walk:
             self._judge(row, tree)
             return
         self._out[row.name] = ended.state.value
-        outcome = {State.memory: "out of memory", State.diverged: "stopped"}.get(ended.state, ended.state.value)
+        outcome = OUTCOMES.get(ended.state, ended.state.value)
         tree |= {"outcome": outcome, "why": ended.why}
         if ended.state is State.interrupted:
             self.say(f"{title}: {outcome}: {ended.why}")
@@ -167,9 +95,9 @@ class Walk:
             asked = self._asked(row, rung, seed)
             run: Tree = {"experiment": asked.name, "rung": rung.name or None, "overrides": list(asked.overrides)}
             tree["runs"].append(run)
-            ended = self._one(asked, title)
-            seconds = self.journal.attempts[asked.name].seconds if asked.name in self.journal.attempts else 0.0
-            run |= {"outcome": ended.state.value, "why": ended.why, "seconds": round(seconds, 1)}
+            ended = self._one(row, asked, title)
+            run |= {"outcome": ended.state.value, "why": ended.why}
+            run["seconds"] = round(self.journal.seconds(asked.name), 1)
             if ended.state is not State.finished:
                 return ended
             measured = self.experiments.measured(asked.name)
@@ -189,21 +117,29 @@ class Walk:
         prefix = "-".join(part for part in (self.campaign.name, row.name, rung.name, seeded) if part)
         return self.experiments.ask(prefix, overrides)
 
-    def _one(self, asked: Asked, title: str) -> Ended:
+    def _one(self, row: Row, asked: Asked, title: str) -> Ended:
         if self.experiments.is_finished(asked):
             self.journal.found(asked.name)
             return Ended(State.finished)
         known = self.journal.state(asked.name)
-        if known in (State.memory, State.diverged) and not self.retry:
+        if known in (State.memory, State.diverged, State.spent) and not self.retry:
             return Ended(known, self.journal.attempts[asked.name].why)
         left_s = self.budget.left_s(self.journal.total_s)
         if left_s is not None and left_s <= 0:
             return Ended(State.interrupted, "the budget is spent")
+        mine_s = None if row.hours is None else row.hours * 3600 - self.journal.seconds(asked.name)
+        first = mine_s is not None and (left_s is None or mine_s < left_s)
         self.say(f"{title}: running as {asked.name}, {self.journal.log(asked.name)}{self._eta()}")
         earlier = self.journal.attempts[asked.name].group if known is State.running else None
         ended = self.experiments.run(
-            asked, self.journal.log(asked.name), left_s, earlier, lambda group: self.journal.started(asked.name, group)
+            asked,
+            self.journal.log(asked.name),
+            mine_s if first else left_s,
+            earlier,
+            lambda group: self.journal.started(asked.name, group),
         )
+        if first and ended.state is State.interrupted:
+            ended = Ended(State.spent, f"its {row.hours:g} h are spent")
         if ended.state is State.finished and not self.experiments.is_finished(asked):
             ended = Ended(State.failed, f"{asked.name} ended well and is not what it was asked to be")
         self.journal.ended(asked.name, ended.state, ended.why)

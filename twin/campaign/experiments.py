@@ -11,9 +11,9 @@ from typing import Any
 import yaml
 
 from twin.campaign import process
-from twin.campaign.engine import Asked, Ended, Measured
 from twin.campaign.journal import State
 from twin.campaign.judging import Finding, Findings
+from twin.campaign.world import Asked, Ended, Measured
 from twin.compare.cache import Objects, dvc_objects
 from twin.compare.groups import Group
 from twin.compare.inference import Margins

@@ -26,6 +26,7 @@ class State(Enum):
     diverged = "diverged"
     failed = "failed"
     interrupted = "interrupted"
+    spent = "spent"
 
 
 @dataclass
@@ -64,6 +65,11 @@ class Journal:
     def total_s(self) -> float:
         """Wall time of all runs so far."""
         return sum(one.seconds for one in self.attempts.values())
+
+    def seconds(self, experiment: str) -> float:
+        """Return the wall time of an experiment's processes so far."""
+        found = self.attempts.get(experiment)
+        return 0.0 if found is None else found.seconds
 
     def state(self, experiment: str) -> State | None:
         """Return how an experiment stands, None where it was never started."""

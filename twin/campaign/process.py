@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from twin.campaign.engine import Ended
 from twin.campaign.journal import State
+from twin.campaign.world import Ended
 
 POLL_S = 0.5
 GRACE_S = 120.0

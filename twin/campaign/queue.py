@@ -56,6 +56,8 @@ class Row:
     keep: tuple[str, ...] = ()
     on_memory: tuple[Rung, ...] = ()
     stop_if: tuple[Stop, ...] = ()
+    hours: float | None = None
+    """Wall time that each of its runs may take; then the row is stopped, not the queue."""
     pick: tuple[str, ...] = ()
     compare: str | None = None
     against: tuple[str, ...] = ()
@@ -119,7 +121,7 @@ def parse(values: object, path: Path) -> Campaign:
 
 KEYS = {
     "campaign": ("about", "rows", "set", "on_failure", "watts"),
-    "run": ("name", "says", "set", "seeds", "continues", "keep", "on_memory", "stop_if"),
+    "run": ("name", "says", "set", "seeds", "continues", "keep", "on_memory", "stop_if", "hours"),
     "pick": ("name", "says", "pick", "by", "undecided"),
     "compare": ("name", "says", "compare", "against", "by"),
 }
@@ -138,16 +140,13 @@ class _Reader:
         for number, row in enumerate(rows, 1):
             made = self._row(f"row {number}", row)
             self._seen[made.name] = made
-        watts = given.get("watts")
-        if watts is not None and (isinstance(watts, bool) or not isinstance(watts, int | float) or watts <= 0):
-            raise self._error("", "watts", watts, "a number above 0")
         return Campaign(
             self._path.stem,
             self._text("", "about", given.get("about")),
             tuple(self._seen.values()),
             self._texts("", "set", given.get("set", [])),
             self._one_of("", "on_failure", given.get("on_failure", FAILURES[0]), FAILURES),
-            watts,
+            self._positive("", "watts", given.get("watts")),
         )
 
     def _row(self, place: str, values: object) -> Row:
@@ -187,6 +186,7 @@ class _Reader:
             seeds=tuple(seeds),
             continues=continues,
             keep=keep,
+            hours=self._positive(name, "hours", given.get("hours")),
             on_memory=tuple(self._rung(name, one) for one in self._list(name, "on_memory", given.get("on_memory", []))),
             stop_if=tuple(self._stop(name, one) for one in self._list(name, "stop_if", given.get("stop_if", []))),
         )
@@ -259,6 +259,13 @@ class _Reader:
         if not isinstance(given, str) or not given.strip():
             raise self._error(row, key, given, "a text")
         return " ".join(given.split())
+
+    def _positive(self, row: str, key: str, given: object) -> float | None:
+        if given is None:
+            return None
+        if isinstance(given, bool) or not isinstance(given, int | float) or given <= 0:
+            raise self._error(row, key, given, "a number above 0")
+        return float(given)
 
     def _one_of(self, row: str, key: str, given: object, known: Sequence[str]) -> str:
         if given not in known:

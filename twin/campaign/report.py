@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from twin.campaign.engine import JOULES_PER_KWH, Budget, Tree, clock
+from twin.campaign.engine import clock
 from twin.campaign.journal import Journal
 from twin.campaign.queue import Campaign
+from twin.campaign.world import JOULES_PER_KWH, Budget, Tree
 from twin.files import read_json, write_json, write_text
 
 JSON = Path("metrics/campaign.json")
@@ -23,7 +24,7 @@ UNDONE = ("interrupted", "skipped", "failed")
 def tree(campaign: Campaign, rows: Sequence[Tree], journal: Journal, budget: Budget, extra: Sequence[str]) -> Tree:
     """Return the record of a walk."""
     names = [run["experiment"] for row in rows for run in row["runs"]]
-    seconds = sum(journal.attempts[name].seconds for name in names if name in journal.attempts)
+    seconds = sum(journal.seconds(name) for name in names)
     picks = [row for row in rows if "row" in row]
     watts = budget.watts or campaign.watts
     energy = {} if watts is None else {"watts_declared": watts, "kwh_estimated": seconds * watts / JOULES_PER_KWH}

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from twin.campaign.engine import Budget
     from twin.campaign.experiments import Dvc
     from twin.campaign.queue import Campaign, Row
+    from twin.campaign.world import Budget
 
 UNDECIDED = 10
 """Exit status where rows are left; 1 is an error."""
@@ -25,14 +25,15 @@ def campaign(
     hours: Annotated[float | None, typer.Option(min=0, help="Wall time that all its runs may take.")] = None,
     kwh: Annotated[float | None, typer.Option(min=0, help="The same as energy: wall time × declared watts.")] = None,
     watts: Annotated[float | None, typer.Option(min=1, help="What this machine draws while it trains.")] = None,
-    retry: Annotated[bool, typer.Option(help="Try again what ran out of memory or diverged.")] = False,
+    retry: Annotated[bool, typer.Option(help="Try again what ran out of memory or of its hours, or diverged.")] = False,
 ) -> None:
     """Walk a queue of experiments by its rules; killed, the same command goes on. Status 10: rows are left."""
     from twin.campaign import report
-    from twin.campaign.engine import Budget, Walk
+    from twin.campaign.engine import Walk
     from twin.campaign.experiments import Dvc
     from twin.campaign.journal import Journal
     from twin.campaign.queue import read
+    from twin.campaign.world import Budget
     from twin.errors import ConfigError
 
     queue, extra = read(name), tuple(setting or ())
@@ -102,6 +103,7 @@ def _rules(row: "Row") -> list[str]:
     lines += [
         f"if memory runs out: {rung.name} ({' '.join(f'-S {one}' for one in rung.set)})" for rung in row.on_memory
     ]
+    lines += [f"stop after {row.hours:g} h"] if row.hours is not None else []
     for stop in row.stop_if:
         judged = f" by {', '.join(stop.by)}" if stop.by else ""
         lines.append(f"stop if {stop.rule} {stop.row or stop.update}{judged}")
