@@ -11,12 +11,13 @@ import pytest
 import yaml
 
 from tests.campaigning import Killed, World, campaign, outcomes, walk
-from twin.campaign import process, report
+from twin.campaign import experiments, process, report
 from twin.campaign.journal import Journal, State
 from twin.campaign.judging import Finding, Findings, against_all, comparison, pick
 from twin.campaign.queue import FOLDER, parse, read, shipped
 from twin.campaign.world import Budget, Ended
 from twin.errors import ConfigError
+from twin.files import write_json
 
 MEMORY = Ended(State.memory, "too much")
 LADDER = [{"name": "r4", "set": ["adapter.rank=4"]}, {"name": "lora", "set": ["adapter=lora_r32"]}]
@@ -424,3 +425,18 @@ def test_a_walk_that_halted_is_not_complete(tmp_path: Path) -> None:
     found = report.tree(QUEUE, rows, Journal(tmp_path), Budget(), ())
     assert not found["complete"]
     assert "run the command again" in report.markdown({"queue": found})
+
+
+def test_what_a_killed_run_left_is_cleared_and_nothing_of_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("mine", "theirs"):
+        folder = tmp_path / experiments.RUNS / f"tmp{name}"
+        folder.mkdir(parents=True)
+        told = tmp_path / experiments.RUNS / "run" / name / f"{name}.run"
+        write_json(told, {"name": name, "root_dir": str(folder)})
+    write_json(tmp_path / experiments.RUNS / "run/odd/odd.run", {"name": "mine", "root_dir": str(tmp_path)})
+    experiments.clear("mine")
+    assert [path.name for path in experiments.RUNS.glob("tmp*")] == ["tmptheirs"]
+    assert tmp_path.exists()

@@ -1,6 +1,7 @@
 """DVC as the walk sees it: overrides → an experiment named by its inputs; a finished one → figures and verdicts."""
 
 import json
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from twin.files import canonical_json, sha256_text
 from twin.identity import locked_inputs, md5_path
 from twin.runs import Run, git
 
+RUNS = Path(".dvc/tmp/exps/standalone")
+"""Where DVC checks out what `exp run --temp` runs."""
 DIGITS = 8
 """Of the hash in an experiment's name."""
 
@@ -107,6 +110,8 @@ class Dvc:
                 f"{', '.join(changed[:3])} changed while the campaign runs: its rows would not be alike. Start it "
                 "again; what is still the same is not run again."
             )
+        if not process.outlives(log):
+            clear(asked.name)
         settings = [part for override in asked.overrides for part in ("-S", override)]
         command = [sys.executable, "-m", "dvc", "exp", "run", "--temp", "--name", asked.name, *settings]
         ended = process.run(command, log, left_s, earlier, started)
@@ -165,6 +170,16 @@ def _scores(evaluate: Mapping[str, Any]) -> dict[str, Any]:
     keys = ("value", "lower", "upper", "n")
     found = {"rubric_test": twin, "bits_per_token_gain_over_B1": gain}
     return {name: {key: one[key] for key in keys if key in one} for name, one in found.items() if one}
+
+
+def clear(experiment: str) -> None:
+    """Delete the folders in which runs of `experiment` were killed; DVC leaves them and tells whose they were."""
+    for told in RUNS.glob("run/*/*.run"):
+        found = json.loads(told.read_text(encoding="utf-8"))
+        folder = Path(found["root_dir"])
+        if found["name"] == experiment and folder.parent.resolve() == RUNS.resolve():
+            shutil.rmtree(folder, ignore_errors=True)
+            told.unlink(missing_ok=True)
 
 
 def sources() -> dict[str, str]:

@@ -41,7 +41,7 @@ def run(
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     deadline_s = None if left_s is None else time.monotonic() + left_s
-    with log.with_suffix(".lock").open("w") as lock:
+    with lock_of(log).open("w") as lock:
         if earlier is not None and not _free(lock.fileno()):
             started(earlier)
             return _waited_for(lock.fileno(), earlier, deadline_s)
@@ -69,6 +69,19 @@ def run(
             file.seek(begin)
             said = file.read().decode("utf-8", "replace")
         return ended(process.returncode, said, log)
+
+
+def lock_of(log: Path) -> Path:
+    """Return the file whose lock a run holds."""
+    return log.with_suffix(".lock")
+
+
+def outlives(log: Path) -> bool:
+    """Whether a run that was started earlier still goes on."""
+    if not lock_of(log).exists():
+        return False
+    with lock_of(log).open("r+") as lock:
+        return not _free(lock.fileno())
 
 
 def environment() -> dict[str, str]:
