@@ -1,6 +1,7 @@
 """A campaign walks its rows by its rules, goes on where it was killed, and never runs what is finished again."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -359,6 +360,30 @@ def test_a_spent_budget_interrupts_a_run_as_ctrl_c_does(tmp_path: Path) -> None:
 
     ended = process.run(child(code), log, 0.0, None, started)
     assert ended.state is State.interrupted
+    assert log.read_text() == "up\nkept\n"
+
+
+def test_a_run_can_be_interrupted_although_its_campaign_ignores_ctrl_c(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as behind nohup
+    try:
+        code = "import signal; print(signal.getsignal(signal.SIGINT) is signal.SIG_IGN)"
+        process.run(child(code), tmp_path / "a.log", None, None, lambda group: None)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert (tmp_path / "a.log").read_text() == "False\n"
+
+
+def test_sigterm_stops_the_run_and_then_the_campaign(tmp_path: Path) -> None:
+    code = "import time\ntry:\n print('up', flush=True); time.sleep(600)\nexcept KeyboardInterrupt: print('kept')"
+    log = tmp_path / "a.log"
+
+    def started(group: int) -> None:
+        while "up" not in log.read_text():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(KeyboardInterrupt, match=r"^$"):
+        process.run(child(code), log, None, None, started)
     assert log.read_text() == "up\nkept\n"
 
 

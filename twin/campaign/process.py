@@ -49,20 +49,20 @@ def run(
         if earlier is not None and _is_stage(earlier):
             _end(earlier)
         begin = log.stat().st_size if log.exists() else 0
-        with log.open("ab") as out:
-            process = subprocess.Popen(
-                command, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                start_new_session=True, pass_fds=[lock.fileno()], env=environment(),
-            )  # fmt: skip
-        started(process.pid)
-        try:
-            with terminating():
+        with terminating():
+            with log.open("ab") as out:
+                process = subprocess.Popen(
+                    command, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                    start_new_session=True, pass_fds=[lock.fileno()], env=environment(),
+                )  # fmt: skip
+            try:
+                started(process.pid)
                 spent = _watched(process, deadline_s)
-        except KeyboardInterrupt:
-            _interrupt(process)
-            raise
-        finally:
-            _end(process.pid)  # an orphan of a killed dvc must not write beside the next run
+            except KeyboardInterrupt:
+                _interrupt(process)
+                raise
+            finally:
+                _end(process.pid)  # an orphan of a killed dvc must not write beside the next run
         if spent:
             return Ended(State.interrupted, "the budget is spent; more of it goes on from where training stands")
         with log.open("rb") as file:
@@ -193,17 +193,19 @@ def _take(handle: int) -> None:
 
 @contextmanager
 def terminating() -> Iterator[None]:
-    """Treat SIGTERM as Ctrl-C: the run is stopped with its campaign."""
+    """Treat SIGTERM as Ctrl-C, and let what is started here be interrupted.
 
-    def stop(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    try:
-        before = signal.signal(signal.SIGTERM, stop)
-    except ValueError:  # not the main thread
-        yield
-        return
+    Behind `nohup` or `&` SIGINT is ignored, and a child inherits that: it could not be told to keep its state.
+    """
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    for number in before:
+        signal.signal(number, _stop)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _stop(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
