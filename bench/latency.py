@@ -15,7 +15,7 @@ from twin.files import write_json
 
 RESULTS = Path("bench/results/latency.json")
 ROUNDS = 7
-STAGES = ("config", "ingest", "augment", "split", "base", "train", "align", "generate", "evaluate", "promote")
+STAGES = ("config", "ingest", "augment", "split", "base", "train", "prefer", "align", "generate", "evaluate", "promote")
 BIN = Path(sys.executable).parent
 
 

@@ -146,15 +146,15 @@ def _trainer(trial: Trial) -> tuple[Any, Any]:
     from mlx import nn
     from mlx_lm.utils import _get_classes
 
-    from stages.train.checkpointing import checkpoint_blocks
-    from stages.train.dropout import Dropouts
-    from stages.train.order import MicroBatch
     from stages.train.ranks import ALONE
     from stages.train.trainer import Trainer
     from twin.config.optimizer import OptimizerConfig
     from twin.layers import LeanDoRALinear
     from twin.model import adapt, split_head
     from twin.tokens import Example
+    from twin.training.checkpointing import checkpoint_blocks
+    from twin.training.dropout import Dropouts
+    from twin.training.order import MicroBatch
 
     mx.disable_compile()
     kind, arguments = _get_classes(trial.config)

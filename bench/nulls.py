@@ -33,7 +33,6 @@ from stages.promote.decision import Verdict, decide
 from stages.promote.evidence import Evidence
 from stages.promote.gates import gates
 from stages.train import Settings, train
-from stages.train.save import write_adapter
 from tests.persona import terse
 from twin.base import resolve
 from twin.config.adapter import AdapterConfig
@@ -49,6 +48,7 @@ from twin.intervals import interval, rate_bounds, ratio
 from twin.model import adapt, attach, load_base, trainable
 from twin.prompt import PromptRecipe
 from twin.reply import Speaker
+from twin.training.save import write_adapter
 
 RESULTS = Path("bench/results/nulls.json")
 LIFTED = {"profile", "enough_data", "human"}

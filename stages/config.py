@@ -15,36 +15,15 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from twin.config.load import PARAMS, build, read
+from twin.config.compose import checked, compose
+from twin.config.load import PARAMS, read
 from twin.config.rules import check_rules
-from twin.config.schema import Config, register, sections
+from twin.config.schema import Config
 from twin.errors import ConfigError, TwinError
 from twin.files import read_json, sha256_text, write_json, write_text
 
-CONF = Path("conf")
 RECORD = Path("metrics/config.json")
 ABSENT = "absent"
-
-
-def compose(conf: Path = CONF) -> str:
-    """Return the params.yaml that conf/ composes, as DVC writes it.
-
-    Raises:
-        ConfigError: a file in conf/ breaks the schema.
-    """
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
-    register()
-    try:
-        with initialize_config_dir(version_base=None, config_dir=str(conf.resolve())):
-            composed = hydra_compose("config")
-            OmegaConf.resolve(composed)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(f"{conf}/: {error}") from error
-    return OmegaConf.to_yaml(composed)
 
 
 def validate(path: Path = PARAMS) -> Config:
@@ -53,15 +32,7 @@ def validate(path: Path = PARAMS) -> Config:
     Raises:
         ConfigError: what is wrong, and where.
     """
-    values = read(path)
-    known = sections()
-    for key in values:
-        if key not in known and key != "strict":
-            raise ConfigError(f"{path}: {key} is not a section. It has: {', '.join(known)}.")
-    made: dict[str, Any] = {name: build(kind, values.get(name, {}), name, path) for name, kind in known.items()}
-    if not isinstance(values.get("strict"), bool):
-        raise ConfigError(f"{path}: strict is {values.get('strict')}; it must be true or false.")
-    config = Config(strict=values["strict"], **made)
+    config = checked(read(path), path)
     for warning in check_rules(config):
         print(f"warning: {warning}", file=sys.stderr)
     return config

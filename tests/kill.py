@@ -23,11 +23,12 @@ from typing import Any
 import yaml
 
 from stages import train as stage
-from stages.train import checkpoint, loop
+from stages.train import loop
 from tests.conftest import make_base, make_rows
 from twin.base import identify
 from twin.files import write_json, write_jsonl
 from twin.guard import main as guard
+from twin.training import checkpoint
 
 ROOT = Path(__file__).parents[1]
 SHRINK = {

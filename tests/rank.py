@@ -11,14 +11,16 @@ from pathlib import Path
 import mlx.core as mx
 
 from stages import train as stage
-from stages.train import checkpoint, ranks
+from stages.train import ranks
 from stages.train import validation as validation_module
+from stages.train.state import FORM
 from stages.train.trainer import Trainer
 from stages.train.validation import Marks, Validation
 from tests.test_train import ROWS, TRAIN, Prepared, flat, settings
 from twin.config.adapter import Kind
 from twin.errors import ProvenanceError
 from twin.model import split_head
+from twin.training import checkpoint
 
 STOPPED_AT = 7
 SETTINGS = settings(train={"batch": 4, "accumulate": 2})
@@ -73,7 +75,7 @@ def resumed(base, group):
     checkpoint.EVERY_S, Trainer.update = 0.0, update
     while True:
         try:
-            with checkpoint.open_checkpoint({"rank": group.rank}) as kept:
+            with checkpoint.open_checkpoint({"rank": group.rank}, FORM) as kept:
                 done = stage.train(base, ROWS, SETTINGS, kept if group.rank == 0 else None, group)
             return done.resumed, flat(done.weights)
         except KeyboardInterrupt:

@@ -4,9 +4,9 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from stages.train import attention as module
-from stages.train.attention import blocked_attention, in_blocks
 from twin.model import load_base
+from twin.training import attention as module
+from twin.training.attention import blocked_attention, in_blocks
 
 ROWS, HEADS, GROUPS, LENGTH, DIMS = 2, 4, 2, 37, 8
 

@@ -15,14 +15,15 @@ from typing import Any
 import mlx.core as mx
 import pytest
 
-from stages.train import checkpoint as module
-from stages.train.checkpoint import Checkpoint, State, leftovers, open_checkpoint, packed, run_key
-from stages.train.health import Health
-from stages.train.interrupt import postponed
 from stages.train.outcome import Outcome, Status, Step
+from stages.train.state import FORM, State, packed
 from stages.train.validation import Marks
 from twin.errors import StorageError, TrainError
 from twin.runlog import work_folder
+from twin.training import checkpoint as module
+from twin.training.checkpoint import Checkpoint, leftovers, open_checkpoint, run_key
+from twin.training.health import Health
+from twin.training.interrupt import postponed
 
 INPUTS: dict[str, Any] = {"cmd": "python -m twin.guard train", "deps": {"data/split": "1.dir"}, "params": {}}
 KEY = {"inputs": "1"}
@@ -63,8 +64,8 @@ def file(project: Path) -> Path:
 
 @pytest.mark.parametrize("saved", [state(), state(best=False), state(0, best=False)])
 def test_a_state_comes_back_to_the_bit(file: Path, saved: State) -> None:
-    Checkpoint(file, KEY).save(saved)
-    found = Checkpoint(file, KEY).load(500)
+    Checkpoint(file, KEY, FORM).save(saved)
+    found = Checkpoint(file, KEY, FORM).load(500)
     assert found is not None
     assert exactly(found) == exactly(saved)
     assert repr(replace(found.outcome, best_weights=None)) == repr(replace(saved.outcome, best_weights=None))
@@ -100,10 +101,10 @@ def damaged(data: bytes) -> Iterator[tuple[str, bytes]]:
 
 def test_a_damaged_file_is_never_used_and_never_fatal(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     saved = state()
-    Checkpoint(file, KEY).save(saved)
+    Checkpoint(file, KEY, FORM).save(saved)
     for what, data in list(damaged(file.read_bytes())):
         file.write_bytes(data)
-        found = Checkpoint(file, KEY).load(500)
+        found = Checkpoint(file, KEY, FORM).load(500)
         # A changed space between two entries of the header says nothing else.
         assert found is None or exactly(found) == exactly(saved), what
         said = capsys.readouterr().out
@@ -113,8 +114,8 @@ def test_a_damaged_file_is_never_used_and_never_fatal(file: Path, capsys: pytest
 
 
 def test_a_file_of_another_run_is_not_used(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    Checkpoint(file, KEY).save(state())
-    assert Checkpoint(file, {"inputs": "2"}).load(500) is None
+    Checkpoint(file, KEY, FORM).save(state())
+    assert Checkpoint(file, {"inputs": "2"}, FORM).load(500) is None
     assert "is of a run with other inputs or on another machine" in capsys.readouterr().out
 
 
@@ -134,11 +135,11 @@ def test_inputs_libraries_and_arithmetic_decide_which_run_it_is(monkeypatch: pyt
 
 
 def test_a_run_finds_its_own_checkpoint_and_no_other(project: Path) -> None:
-    with open_checkpoint(INPUTS) as mine:
+    with open_checkpoint(INPUTS, FORM) as mine:
         mine.save(state())
-    with open_checkpoint({**INPUTS, "params": {"train.seed": 18}}) as other:
+    with open_checkpoint({**INPUTS, "params": {"train.seed": 18}}, FORM) as other:
         assert other.load(500) is None
-    with open_checkpoint(INPUTS) as again:
+    with open_checkpoint(INPUTS, FORM) as again:
         assert again.load(500).update == 3
 
 
@@ -148,38 +149,38 @@ def test_a_temporary_run_keeps_its_state_in_the_parent_repository(
     (project / "temporary").mkdir()
     monkeypatch.chdir(project / "temporary")
     monkeypatch.setenv("DVC_ROOT", str(project))
-    with open_checkpoint(INPUTS) as kept:
+    with open_checkpoint(INPUTS, FORM) as kept:
         kept.save(state())
     assert list(project.glob(f".work/checkpoints/*/{module.FILE}"))
     assert not (project / "temporary/.work").exists()
 
 
 def test_a_run_that_ended_or_failed_for_good_leaves_nothing(project: Path) -> None:
-    with open_checkpoint(INPUTS) as kept:
+    with open_checkpoint(INPUTS, FORM) as kept:
         kept.save(state())
         kept.remove()
     assert list((work_folder() / "checkpoints").iterdir()) == []
 
     def fail() -> None:
-        with open_checkpoint(INPUTS) as kept:
+        with open_checkpoint(INPUTS, FORM) as kept:
             kept.save(state())
             raise TrainError("diverged")
 
     with pytest.raises(TrainError, match="diverged"):
         fail()
-    with pytest.raises(KeyboardInterrupt, match="^$"), open_checkpoint(INPUTS):
+    with pytest.raises(KeyboardInterrupt, match="^$"), open_checkpoint(INPUTS, FORM):
         raise KeyboardInterrupt
     assert list((work_folder() / "checkpoints").iterdir()) == []
 
 
 def test_an_interrupted_run_says_what_it_goes_on_from(project: Path) -> None:
     def interrupt(*, load: bool) -> None:
-        with open_checkpoint(INPUTS) as kept:
+        with open_checkpoint(INPUTS, FORM) as kept:
             if load:
                 kept.load(500)
             raise KeyboardInterrupt
 
-    with open_checkpoint(INPUTS) as kept:
+    with open_checkpoint(INPUTS, FORM) as kept:
         kept.save(state())
     with pytest.raises(KeyboardInterrupt, match="^`dvc repro` goes on from update 3.$"):
         interrupt(load=True)
@@ -188,29 +189,29 @@ def test_an_interrupted_run_says_what_it_goes_on_from(project: Path) -> None:
 
 
 def test_two_processes_do_not_share_a_checkpoint(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with open_checkpoint(INPUTS) as mine:
+    with open_checkpoint(INPUTS, FORM) as mine:
         mine.save(state())
-        with open_checkpoint(INPUTS) as none:
+        with open_checkpoint(INPUTS, FORM) as none:
             assert none is None
         assert "another process trains on the same inputs" in capsys.readouterr().out
         assert leftovers() == ""
-    with open_checkpoint(INPUTS) as mine:
+    with open_checkpoint(INPUTS, FORM) as mine:
         assert mine is not None
 
 
 def test_half_a_file_of_a_killed_save_is_cleared_away(project: Path) -> None:
-    with open_checkpoint(INPUTS) as kept:
+    with open_checkpoint(INPUTS, FORM) as kept:
         kept.save(state())
     (folder,) = (work_folder() / "checkpoints").iterdir()
     (folder / f".{module.FILE}.x1.part").write_bytes(b"half")
-    with open_checkpoint(INPUTS):
+    with open_checkpoint(INPUTS, FORM):
         assert [path.name for path in folder.iterdir()] == [module.FILE]
 
 
 def test_what_other_runs_left_is_named_with_its_size(project: Path) -> None:
     assert leftovers() == ""
     for seed in (1, 2):
-        with open_checkpoint({**INPUTS, "params": {"train.seed": seed}}) as kept:
+        with open_checkpoint({**INPUTS, "params": {"train.seed": seed}}, FORM) as kept:
             kept.save(state())
     folders = sorted((work_folder() / "checkpoints").iterdir())
     (folders[0] / module.FILE).write_bytes(bytes(5 * 2**20))
@@ -224,7 +225,7 @@ def full_disk(*_: object) -> None:
 
 
 def test_a_full_disk_leaves_the_last_state_and_says_which(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = Checkpoint(file, KEY)
+    kept = Checkpoint(file, KEY, FORM)
     monkeypatch.setattr(os, "fsync", full_disk)
     with pytest.raises(StorageError, match=r"Free some space .* update 3 takes \S+ MiB\. No earlier one was saved\."):
         kept.save(state())
@@ -233,12 +234,12 @@ def test_a_full_disk_leaves_the_last_state_and_says_which(file: Path, monkeypatc
     monkeypatch.setattr(os, "fsync", full_disk)
     with pytest.raises(StorageError, match=r"update 9 takes \S+ MiB\. `dvc repro` goes on from update 3\.$"):
         kept.save(state(9))
-    assert exactly(Checkpoint(file, KEY).load(500)) == exactly(state())
+    assert exactly(Checkpoint(file, KEY, FORM).load(500)) == exactly(state())
     assert list(file.parent.iterdir()) == [file]
 
 
 def test_a_disk_that_takes_half_a_state_leaves_the_last_one(file: Path) -> None:
-    kept = Checkpoint(file, KEY)
+    kept = Checkpoint(file, KEY, FORM)
     kept.save(state())
     # The system itself refuses to let a file of this process grow; Python ignores the signal that comes with it.
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -249,7 +250,7 @@ def test_a_disk_that_takes_half_a_state_leaves_the_last_one(file: Path) -> None:
             kept.save(state(9))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert exactly(Checkpoint(file, KEY).load(500)) == exactly(state())
+    assert exactly(Checkpoint(file, KEY, FORM).load(500)) == exactly(state())
     assert list(file.parent.iterdir()) == [file]
 
 
@@ -265,7 +266,7 @@ def test_a_state_is_due_after_a_minute_and_later_where_saving_is_slow(
             clock.now_s += 0.5
         return clock.now_s - started_s
 
-    kept = Checkpoint(file, KEY)
+    kept = Checkpoint(file, KEY, FORM)
     assert due_after_s(kept) == module.EVERY_S
     kept.save(state())
     assert due_after_s(kept) == module.EVERY_S

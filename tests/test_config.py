@@ -1,6 +1,7 @@
 """Parameters: every choice composes and validates, and nothing wrong gets past the first stage."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from omegaconf import OmegaConf
 
 from stages import config as stage
 from twin.config.adapter import AdapterConfig
+from twin.config.align import Method
 from twin.config.load import build, load
 from twin.config.rules import check_rules
 from twin.config.schema import Config, register, sections
@@ -20,7 +22,7 @@ CONF = ROOT / "conf"
 GROUPS = sorted(
     f"{path.parent.relative_to(CONF)}={path.stem}"
     for path in CONF.rglob("*.yaml")
-    if path.parent not in (CONF, CONF / "experiment", CONF / "align")
+    if path.parent not in (CONF, CONF / "experiment")
 )
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 NEEDED = {
@@ -60,12 +62,7 @@ def test_every_choice_composes_and_validates(project: Path, choice: str) -> None
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_composes_and_validates(project: Path, name: str) -> None:
-    overrides = [f"+experiment={name}", *NEEDED.get(name, [])]
-    if name == "5_dpo_on_winner":
-        with pytest.raises(ConfigError, match=r"align\.method is dpo; this version aligns with `none` only"):
-            validated(project, *overrides)
-        overrides.append("align=none")
-    validated(project, *overrides)
+    validated(project, f"+experiment={name}", *NEEDED.get(name, []))
 
 
 @pytest.mark.parametrize("name", ["4_geometry_on_winner", "5_dpo_on_winner"])
@@ -74,10 +71,22 @@ def test_an_experiment_on_the_winner_names_the_missing_winner(project: Path, nam
         validated(project, f"+experiment={name}")
 
 
-def test_alignment_by_preference_is_refused_until_it_is_there(project: Path) -> None:
-    validated(project, "align=none")
-    with pytest.raises(ConfigError, match=r"align\.method is dpo; this version aligns with `none` only"):
-        validated(project, "align=dpo")
+def test_alignment_by_preference_is_off_by_default_and_changes_its_method_only(project: Path) -> None:
+    off, on = validated(project), validated(project, "align=dpo_demo")
+    assert (off.align.method, on.align.method) == (Method.none, Method.dpo)
+    assert replace(on, align=off.align) == off
+    fifth = validated(project, "+experiment=5_dpo_on_winner", "campaign.winner=abc").align
+    assert (fifth.beta, fifth.optimizer.learning_rate, fifth.batch * fifth.accumulate) == (0.1, 5e-6, 8)
+
+
+@pytest.mark.parametrize(("rate", "warned"), [(1e-5, True), (2e-5, False), (2e-3, False), (3e-3, True)])
+def test_a_preference_rate_far_from_the_supervised_one_is_warned_of(
+    project: Path, capsys: pytest.CaptureFixture[str], rate: float, warned: bool
+) -> None:
+    validated(project, "align=dpo_demo", f"align.optimizer.learning_rate={rate}")
+    assert ("align.optimizer.learning_rate is" in capsys.readouterr().err) is warned
+    validated(project, "align=none", f"align.optimizer.learning_rate={rate}")
+    assert capsys.readouterr().err == ""
 
 
 def test_the_committed_parameters_are_what_conf_composes() -> None:

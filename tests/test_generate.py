@@ -11,18 +11,14 @@ import numpy as np
 import pytest
 
 from stages import generate as stage
-from stages.align import align
 from stages.generate.questions import few_shot, messages_sha256, questions, spread, with_examples
 from stages.generate.tasks import choice_tasks, real_tasks
-from stages.train.save import write_adapter
 from tests.conftest import make_rows
 from twin.config.adapter import AdapterConfig, Kind
-from twin.config.align import Method
 from twin.config.augment import Scalar, Tags
 from twin.config.generate import GenerateConfig
-from twin.errors import ConfigError, DataError, ModelError
+from twin.errors import DataError, ModelError
 from twin.files import sha256_file, sha256_text
-from twin.identity import run_id
 from twin.likelihood import score
 from twin.model import adapt, attach, load_base, split_head, trainable
 from twin.prompt import PromptRecipe
@@ -30,6 +26,7 @@ from twin.protocol import protocol
 from twin.reply import Speaker
 from twin.sampling import Drawn
 from twin.tokens import encode, prompt_tokens
+from twin.training.save import write_adapter
 
 CONFIG = GenerateConfig(max_new_tokens=12, few_shot=3, test_prompts=5, temperature=0.0, samples=1, seed=3)
 RECIPE = PromptRecipe(
@@ -394,29 +391,3 @@ def test_few_shot_pairs_stand_between_system_line_and_context():
     assert shown[0] == question.messages[0]
     assert list(shown[1:5]) == pairs
     assert shown[5:] == question.messages[1:]
-
-
-INPUTS = {"cmd": "align", "deps": {"models/sft": "0.dir"}, "params": {}}
-
-
-def test_align_passes_the_adapter_through_and_names_the_run(tmp_path, adapter):
-    recipe = json.loads((adapter / "recipe.json").read_text())
-    trained = {"cmd": "train", "deps": {}, "params": {"adapter": 1}}
-    (adapter / "recipe.json").write_text(json.dumps(recipe | {"run": {"inputs": {"train": trained}}}))
-    align(adapter, tmp_path / "adapter", Method.none, INPUTS)
-    for name in ("adapters.safetensors", "adapter_config.json"):
-        assert (tmp_path / "adapter" / name).read_bytes() == (adapter / name).read_bytes()
-    written = json.loads((tmp_path / "adapter/recipe.json").read_text())
-    assert written["version"] == 1
-    assert written["run"]["id"] == run_id({"train": trained, "align": INPUTS})
-
-
-def test_align_says_that_preference_training_is_not_there(tmp_path, adapter):
-    with pytest.raises(ConfigError, match=r"align\.method is dpo; .* not part of this version"):
-        align(adapter, tmp_path / "adapter", Method.dpo, INPUTS)
-
-
-def test_align_without_a_trained_adapter_is_an_error(tmp_path):
-    with pytest.raises(DataError, match=r"sft/adapters\.safetensors is missing\. Bring it back"):
-        align(tmp_path / "sft", tmp_path / "adapter", Method.none, INPUTS)
-    assert not (tmp_path / "adapter").exists()

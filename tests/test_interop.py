@@ -14,7 +14,6 @@ from mlx.utils import tree_flatten
 from mlx_lm.tuner.utils import linear_to_lora_layers
 
 from stages import train as stage
-from stages.train.save import write_adapter
 from tests.conftest import make_rows
 from twin.config.adapter import AdapterConfig, Kind
 from twin.config.optimizer import OptimizerConfig
@@ -22,6 +21,7 @@ from twin.config.train import TrainConfig
 from twin.model import attach, load_base
 from twin.reply import Speaker
 from twin.tokens import prompt_tokens
+from twin.training.save import write_adapter
 
 ROWS = {"train": make_rows(40), "valid": make_rows(6, seed=1)}
 SETTINGS = {
@@ -30,7 +30,7 @@ SETTINGS = {
         OptimizerConfig(learning_rate=2e-2, weight_decay=0.01, warmup=0.05, final=0.01, clip=0.3),
         TrainConfig(
             updates=30, batch=8, accumulate=1, packing=False, ranks=1, max_tokens=160, checkpointing=False,
-            validate_every=30, validate_examples=6, patience=4, min_delta=0.001, seed=17,
+            validate_every=30, validate_examples=6, patience=4, min_delta=0.001, learn_by=None, seed=17,
         ),
     )
     for kind in Kind

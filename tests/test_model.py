@@ -4,11 +4,11 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from stages.train.save import write_adapter
 from tests.conftest import make_base
 from twin.config.adapter import AdapterConfig, Kind
 from twin.errors import ConfigError, ModelError
 from twin.model import Adapter, adapt, attach, load_base, trainable
+from twin.training.save import write_adapter
 
 PROBE = mx.array([[5, 6, 7, 8, 9, 10]])
 

@@ -6,14 +6,15 @@ from itertools import chain, combinations
 import numpy as np
 import pytest
 
-from stages.train.order import levels, plan
 from twin.config.train import TrainConfig
+from twin.training.order import levels, plan
 
 
 def config(batch=8, accumulate=1, updates=100, seed=17):
     return TrainConfig(
         updates=updates, batch=batch, accumulate=accumulate, packing=False, ranks=1, max_tokens=2048,
-        checkpointing=False, validate_every=25, validate_examples=64, patience=4, min_delta=0.001, seed=seed,
+        checkpointing=False, validate_every=25, validate_examples=64, patience=4, min_delta=0.001, learn_by=None,
+        seed=seed,
     )  # fmt: skip
 
 

@@ -17,16 +17,18 @@ import pytest
 from mlx.utils import tree_map
 
 from stages import train as stage
-from stages.train import checkpoint, loop
-from stages.train.checkpoint import Checkpoint, State, open_checkpoint
+from stages.train import loop
 from stages.train.outcome import Outcome, Status, Step
 from stages.train.report import Reporter, curves, metrics
-from stages.train.seeds import Purpose, derived_seed
+from stages.train.state import FORM, State
 from stages.train.trainer import Trainer
 from tests.test_train import ROWS, TRAIN, settings
 from twin import progress
 from twin.config.adapter import Kind
 from twin.errors import StorageError, TrainError
+from twin.training import checkpoint
+from twin.training.checkpoint import Checkpoint, open_checkpoint
+from twin.training.seeds import Purpose, derived_seed
 
 ROOT = Path(__file__).parents[1]
 INPUTS: dict[str, Any] = {"cmd": "python -m twin.guard train", "deps": {}, "params": {}}
@@ -49,7 +51,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def train(base: Path, **changes: Any) -> stage.Trained:
-    with open_checkpoint(INPUTS) as kept:
+    with open_checkpoint(INPUTS, FORM) as kept:
         trained = stage.train(base, ROWS, settings(**changes), kept)
         assert kept is not None
         kept.remove()

@@ -15,7 +15,8 @@ from twin.config.schema import sections
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 STAGES = list(PIPELINE["stages"])
 CODE = sorted(path for folder in ("twin", "stages", "hydra_plugins") for path in (ROOT / folder).rglob("*.py"))
-LIGHT = ["config", "ingest", "augment", "split", "base", "align", "evaluate", "promote"]
+KINDS = ("outs", "metrics", "plots")
+LIGHT = ["config", "ingest", "augment", "split", "base", "prefer", "align", "evaluate", "promote"]
 
 
 def paths(entries: list[object]) -> list[str]:
@@ -44,7 +45,7 @@ def test_no_value_from_conf_is_templated_into_dvc_yaml() -> None:
 def test_every_cached_output_is_ignored_by_git_beforehand() -> None:
     ignored = (ROOT / ".gitignore").read_text()
     for stage, entry in PIPELINE["stages"].items():
-        for out in entry["outs"]:
+        for out in entry.get("outs", []):
             if isinstance(out, str):
                 folder = out if "." not in Path(out).name else str(Path(out).parent)
                 assert f"/{folder}/" in ignored, (stage, out)
@@ -52,10 +53,21 @@ def test_every_cached_output_is_ignored_by_git_beforehand() -> None:
 
 def test_every_metrics_file_is_listed() -> None:
     written = {
-        out for entry in PIPELINE["stages"].values() for out in paths(entry["outs"]) if out.startswith("metrics/")
+        out
+        for entry in PIPELINE["stages"].values()
+        for kind in KINDS
+        for out in paths(entry.get(kind, []))
+        if out.startswith("metrics/")
     }
     # What config.json records are parameters: `dvc params diff` shows them.
     assert {out for out in written if out.endswith(".json")} - {"metrics/config.json"} == set(PIPELINE["metrics"])
+
+
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage not in ("config", "promote")])
+def test_the_run_cache_takes_a_stage_whose_work_is_worth_keeping(stage: str) -> None:
+    # dvc/stage/__init__.py, Stage.run: an uncached out that is neither a metric nor a plot keeps the stage out of it.
+    uncached = [out for out in PIPELINE["stages"][stage].get("outs", []) if isinstance(out, dict)]
+    assert uncached == []
 
 
 @pytest.mark.parametrize("path", CODE, ids=lambda path: str(path.relative_to(ROOT)))

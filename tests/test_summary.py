@@ -28,6 +28,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "data/generate").mkdir(parents=True)
     for name in METRICS:
         (tmp_path / f"metrics/{name}.json").write_text((ROOT / f"metrics/{name}.json").read_text())
+    (tmp_path / "metrics/align.json").write_text('{"method": "none"}')
     said = [row(prompt.id, arm) for prompt in protocol() for arm in ("B0", "X")]
     (tmp_path / "data/generate/generations.jsonl").write_text("\n".join(said) + "\n")
     (tmp_path / "dvc.lock").write_text(yaml.safe_dump(LOCK))
@@ -48,6 +49,19 @@ def test_one_screen_says_learned_scores_answers_decision_and_next(
         assert piece in shown
     assert "other model bytes" not in shown
     assert max(map(len, shown.splitlines())) <= 104
+
+
+def test_preference_training_is_told_with_its_alarm(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bits = {"before": 2.5, "after": 2.5, "last": 3.0}
+    told = {
+        "method": "dpo", "kept": "trained adapter", "pairs": {"train": 60}, "updates": {"best": 0, "run": 30},
+        "real_replies": {"bits_per_token": bits}, "displacement": {"alarm": True},
+    }  # fmt: skip
+    (project / "metrics/align.json").write_text(json.dumps(told))
+    summary()
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "then dpo on 60 pairs, the trained adapter kept (update 0 of 30): 2.500 → 2.500 bits per token" in shown
+    assert "they were DISPLACED on the way" in shown
 
 
 def test_other_model_bytes_from_the_same_inputs_are_explained(

@@ -14,15 +14,9 @@ from mlx.utils import tree_flatten
 
 from stages import train as stage
 from stages.train import Settings, loop, validation
-from stages.train.checkpointing import checkpoint_blocks
-from stages.train.dropout import Dropouts, KeyedDropout
-from stages.train.health import Health
-from stages.train.order import plan
 from stages.train.outcome import Status
 from stages.train.ranks import Ranks
 from stages.train.report import curves, metrics
-from stages.train.save import prove_reload, write_adapter
-from stages.train.schedule import learning_rate
 from stages.train.trainer import Trainer
 from tests.conftest import make_base, make_rows
 from twin.config.adapter import AdapterConfig, Kind
@@ -32,12 +26,18 @@ from twin.errors import TrainError
 from twin.likelihood import nats_per_token, score
 from twin.model import adapt, load_base, split_head, trainable
 from twin.tokens import encode
+from twin.training.checkpointing import checkpoint_blocks
+from twin.training.dropout import Dropouts, KeyedDropout
+from twin.training.health import Health
+from twin.training.order import plan
+from twin.training.save import prove_reload, write_adapter
+from twin.training.schedule import learning_rate
 
 ADAPTER = AdapterConfig(Kind.lora, ["q_proj", "v_proj", "o_proj", "gate_proj", "down_proj"], None, 4, 2.0, 0.05)
 OPTIMIZER = OptimizerConfig(learning_rate=5e-3, weight_decay=0.01, warmup=0.05, final=0.01, clip=0.3)
 TRAIN = TrainConfig(
     updates=12, batch=8, accumulate=1, packing=False, ranks=1, max_tokens=160, checkpointing=False, validate_every=4,
-    validate_examples=8, patience=4, min_delta=0.001, seed=17,
+    validate_examples=8, patience=4, min_delta=0.001, learn_by=None, seed=17,
 )  # fmt: skip
 ROWS = {"train": make_rows(40), "valid": make_rows(15, seed=1)}
 
@@ -73,7 +73,8 @@ class Prepared:
 
     def plan(self, **changes):
         inputs = [len(example.tokens) - 1 for example in self.examples]
-        return plan(inputs, [example.supervised for example in self.examples], replace(TRAIN, **changes))
+        config = replace(TRAIN, **changes)
+        return plan(inputs, [example.supervised for example in self.examples], config, packing=config.packing)
 
     def gradients(self, update=0, **changes):
         loss, gradients = self.trainer.gradients(self.plan(**changes).updates[update], 1)
@@ -321,6 +322,18 @@ def test_training_stops_when_validation_stops_improving(monkeypatch, tiny_base):
     trained = stage.train(tiny_base, ROWS, settings(train={"updates": 30, "validate_every": 2, "patience": 3}))
     assert trained.outcome.status is Status.early_stopped
     assert len(trained.outcome.steps) == 2 + 3 * 2
+
+
+def test_a_run_that_has_learned_nothing_ends_at_the_first_validation_from_its_limit_on(monkeypatch, tiny_base):
+    monkeypatch.setattr(loop, "learning_rate", lambda update, updates, config: 0.0)
+    trained = stage.train(tiny_base, ROWS, settings(train={"updates": 30, "validate_every": 4, "learn_by": 6}))
+    assert trained.outcome.status is Status.stalled
+    assert len(trained.outcome.steps) == 8
+
+
+def test_a_run_that_has_learned_passes_that_limit(tiny_base):
+    trained = stage.train(tiny_base, ROWS, settings(train={"learn_by": 4}))
+    assert trained.outcome.status is Status.finished
 
 
 def test_interim_validations_see_a_subset_and_the_best_the_whole_split(monkeypatch, tiny_base):

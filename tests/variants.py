@@ -9,12 +9,12 @@ import numpy as np
 from mlx import nn
 from mlx.utils import tree_flatten
 
-from stages.train.save import write_adapter
 from tests.test_prompt import CONFIG
 from twin.base import identify
 from twin.config.adapter import AdapterConfig, Kind
 from twin.model import adapt, load_base, trainable
 from twin.prompt import PromptRecipe
+from twin.training.save import write_adapter
 
 KEYS = ["q_proj", "v_proj", "o_proj", "gate_proj", "down_proj"]
 RECIPE = PromptRecipe.from_config(CONFIG)

@@ -1,8 +1,10 @@
 """Which run this is: declared inputs → one fingerprint.
 
 A stage's inputs are its command, the hash of each declared dependency and the values of its declared
-parameters, exactly as dvc.lock records them. The run id covers `train` and `align`, which make the adapter.
-It is the same in the workspace, in `--temp`, in another clone and from a finished dvc.lock.
+parameters, exactly as dvc.lock records them. The run id covers `train` and `align`, which make the adapter; what
+`prefer` chose enters with the pairs that `align` learns from, and not with the ratings it looked at: a twin that is
+rated stays the same twin. The id is the same in the workspace, in `--temp`, in another clone and from a finished
+dvc.lock.
 """
 
 import hashlib

@@ -10,11 +10,7 @@ from mlx import nn
 
 from bench.train.gauge import Gauge, Update, arguments
 from bench.train.job import Job
-from stages.train.checkpointing import checkpoint_blocks
-from stages.train.dropout import Dropouts
-from stages.train.order import plan
 from stages.train.ranks import ALONE
-from stages.train.seeds import Purpose, derived_seed
 from stages.train.trainer import Trainer
 from twin.config.adapter import AdapterConfig
 from twin.config.load import build
@@ -24,6 +20,10 @@ from twin.files import read_jsonl
 from twin.layers import LeanDoRALinear
 from twin.model import adapt, load_base, split_head
 from twin.tokens import Example, encode_split
+from twin.training.checkpointing import checkpoint_blocks
+from twin.training.dropout import Dropouts
+from twin.training.order import plan
+from twin.training.seeds import Purpose, derived_seed
 
 T = TypeVar("T")
 
@@ -79,7 +79,7 @@ def measure(job: Job) -> Gauge:
         checkpoint_blocks(base.model)
     shown = examples(job, base.tokenizer)
     inputs, supervised = zip(*((len(example.tokens) - 1, example.supervised) for example in shown), strict=True)
-    laid_out = plan(inputs, supervised, config)
+    laid_out = plan(inputs, supervised, config, packing=config.packing)
     split = split_head(base.model)
     trainer = Trainer(base.model, split, shown, optimizer, dropouts, packing=config.packing, ranks=ALONE)
     for number, micro_batches in enumerate(laid_out.updates, 1):

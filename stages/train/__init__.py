@@ -14,17 +14,12 @@ from typing import Any
 import mlx.core as mx
 from mlx import nn
 
-from stages.train.checkpoint import Checkpoint, State, leftovers, open_checkpoint, packed, unpacked
-from stages.train.checkpointing import checkpoint_blocks
-from stages.train.dropout import Dropouts
 from stages.train.launch import is_parent, start
 from stages.train.loop import run
-from stages.train.order import Plan, plan
 from stages.train.outcome import Outcome, Status, Step
 from stages.train.ranks import ALONE, Ranks, join
 from stages.train.report import Reporter, curves, metrics
-from stages.train.save import Logits, probe_both, prove_reload, write_adapter
-from stages.train.seeds import Purpose, derived_seed
+from stages.train.state import FORM, State, packed, unpacked
 from twin.base import resolve
 from twin.config.adapter import AdapterConfig
 from twin.config.load import load
@@ -40,6 +35,12 @@ from twin.plan.candidates import Planned
 from twin.plan.preflight import budget_bytes, is_out_of_memory, out_of_memory, preflight
 from twin.runlog import record
 from twin.tokens import Encoded, encode_split
+from twin.training.checkpoint import Checkpoint, leftovers, open_checkpoint
+from twin.training.checkpointing import checkpoint_blocks
+from twin.training.dropout import Dropouts
+from twin.training.order import Plan, plan
+from twin.training.save import Logits, probe_both, prove_reload, write_adapter
+from twin.training.seeds import Purpose, derived_seed
 
 SPLITS = {"train": Path("data/split/train.jsonl"), "valid": Path("data/split/valid.jsonl")}
 CANARIES = Path("data/split/canaries.jsonl")
@@ -86,7 +87,7 @@ def train(
     folder: Path,
     rows: Mapping[str, list[Any]],
     settings: Settings,
-    checkpoint: Checkpoint | None = None,
+    checkpoint: Checkpoint[State] | None = None,
     ranks: Ranks = ALONE,
 ) -> Trained:
     """Train an adapter on the base in `folder` from the rows of `train` and `valid`.
@@ -105,7 +106,7 @@ def train(
     examples, valid = encoded["train"].examples, encoded["valid"].examples
     adapter_config, dropouts = _adapted(base.model, settings)
     inputs, supervised = zip(*((len(example.tokens) - 1, example.supervised) for example in examples), strict=True)
-    laid_out = plan(inputs, supervised, config)
+    laid_out = plan(inputs, supervised, config, packing=config.packing)
     resumed = _resumed(checkpoint, config.updates, ranks)
     done = 0 if resumed is None else resumed.update
     reporter = Reporter(config.updates, done)
@@ -135,7 +136,7 @@ def _adapted(model: nn.Module, settings: Settings) -> tuple[dict[str, Any], Drop
     return adapter_config, dropouts
 
 
-def _resumed(checkpoint: Checkpoint | None, updates: int, ranks: Ranks) -> State | None:
+def _resumed(checkpoint: Checkpoint[State] | None, updates: int, ranks: Ranks) -> State | None:
     state = None if checkpoint is None else checkpoint.load(updates)
     if ranks.size == 1:
         return state
@@ -204,7 +205,7 @@ def main() -> None:
     rows["train"] += read_jsonl(CANARIES)
     memory = load(MemoryConfig)
     planned = preflight(folder, settings.adapter, settings.train, memory, chain(*rows.values()))
-    with open_checkpoint(inputs) if ranks.rank == 0 else nullcontext() as checkpoint:
+    with open_checkpoint(inputs, FORM) if ranks.rank == 0 else nullcontext() as checkpoint:
         started_s = time.perf_counter()
         with _within(planned, memory):
             trained = train(folder, rows, settings, checkpoint, ranks)

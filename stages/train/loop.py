@@ -10,21 +10,22 @@ from dataclasses import dataclass
 
 from mlx import nn
 
-from stages.train.checkpoint import Checkpoint, State, capture, restore
-from stages.train.dropout import Dropouts
-from stages.train.health import Health
-from stages.train.interrupt import Stop, postponed
-from stages.train.order import Plan
 from stages.train.outcome import Outcome, Status, Step
 from stages.train.ranks import Ranks
-from stages.train.schedule import learning_rate
-from stages.train.seeds import Purpose, derived_seed
+from stages.train.state import State, capture
 from stages.train.trainer import Trainer
 from stages.train.validation import Marks, Validation
 from twin.config.optimizer import OptimizerConfig
 from twin.config.train import TrainConfig
 from twin.model import split_head
 from twin.tokens import Example
+from twin.training.checkpoint import Checkpoint
+from twin.training.dropout import Dropouts
+from twin.training.health import Health
+from twin.training.interrupt import Stop, postponed
+from twin.training.order import Plan
+from twin.training.schedule import learning_rate
+from twin.training.seeds import Purpose, derived_seed
 
 
 def run(
@@ -38,7 +39,7 @@ def run(
     optimizer: OptimizerConfig,
     ranks: Ranks,
     report: Callable[[Step, Outcome, float], None],
-    checkpoint: Checkpoint | None,
+    checkpoint: Checkpoint[State] | None,
     resumed: State | None,
 ) -> Outcome:
     """Train the trainable parameters of `model` in place and return the best of them.
@@ -56,7 +57,7 @@ def run(
     split = split_head(model)
     trainer = Trainer(model, split, examples, optimizer, dropouts, packing=config.packing, ranks=ranks)
     if resumed is not None:
-        restore(resumed, trainer)
+        trainer.restore(resumed.weights, resumed.optimizer)
     health, marks = (Health(), Marks()) if resumed is None else (resumed.health, resumed.marks)
     validation = Validation(model, split, valid, config, marks, ranks=ranks)
     outcome = Outcome(initial_loss=validation.whole()) if resumed is None else resumed.outcome
@@ -105,6 +106,13 @@ class _Run:
         self.report(self.outcome.steps[-1], self.outcome, update_s)
         if diverged:
             self.outcome.status = Status.diverged
+        elif valid_loss is not None and self._stalled(number):
+            self.outcome.status = Status.stalled
         elif self.marks.stale >= self.config.patience and number < updates:
             self.outcome.status = Status.early_stopped
         return self.outcome.status is Status.finished
+
+    def _stalled(self, number: int) -> bool:
+        """Whether it is time to have learned something, and nothing was: the research note's first stop rule."""
+        by, fallen = self.config.learn_by, self.outcome.initial_loss - self.outcome.best_loss
+        return by is not None and number >= by and fallen <= self.config.min_delta

@@ -12,6 +12,7 @@ class Status(Enum):
 
     finished = "finished"
     early_stopped = "early_stopped"
+    stalled = "stalled"
     diverged = "diverged"
 
 

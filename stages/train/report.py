@@ -7,10 +7,10 @@ from typing import Any
 
 import mlx.core as mx
 
-from stages.train.order import Plan
 from stages.train.outcome import Outcome, Step
 from twin.progress import Eta, Progress, size_text
 from twin.tokens import Encoded
+from twin.training.order import Plan
 
 COLUMNS = ("update", "epoch", "loss", "valid_loss", "learning_rate", "gradient_norm")
 

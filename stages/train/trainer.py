@@ -4,32 +4,28 @@ The loss of an update is the sum of the cross-entropies of its supervised tokens
 whatever the micro-batches and ranks: sums of gradients are accumulated and divided once.
 """
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import mlx.core as mx
-import mlx.optimizers as optim
 from mlx import nn
 from mlx.utils import tree_map
 
-from stages.train.attention import blocked_attention
-from stages.train.dropout import Dropouts
-from stages.train.order import MicroBatch
 from stages.train.packing import pack, require_packable
 from stages.train.ranks import Ranks
-from stages.train.seeds import Purpose, derived_seed
 from twin.config.optimizer import OptimizerConfig
 from twin.likelihood import Batch, collate, token_nats
 from twin.model import Split
 from twin.tokens import Example
+from twin.training.attention import blocked_attention
+from twin.training.dropout import Dropouts
+from twin.training.order import MicroBatch
+from twin.training.seeds import Purpose, derived_seed
+from twin.training.updater import Gradients, Updater
 
-Gradients = Any
-"""A tree of arrays shaped like the trainable parameters."""
 
-
-class Trainer:
-    """The model's trainable parameters and the optimizer that changes them."""
+class Trainer(Updater):
+    """Updates from micro-batches of examples, some of which other ranks compute."""
 
     def __init__(
         self,
@@ -42,13 +38,9 @@ class Trainer:
         packing: bool,
         ranks: Ranks,
     ) -> None:
-        self.model = model
-        self.optimizer = optim.AdamW(
-            learning_rate=config.learning_rate, weight_decay=config.weight_decay, bias_correction=True
-        )
+        super().__init__(model, config)
         self._examples = examples
         self._dropouts = dropouts
-        self._clip = config.clip
         self._ranks = ranks
         self.split = split
         self._packing = packing
@@ -65,14 +57,9 @@ class Trainer:
         """
         self.model.train()
         loss, gradients = self.gradients(micro_batches, seed)
-        clipped, norm = optim.clip_grad_norm(gradients, self._clip)
-        mx.eval(clipped, norm)
-        if math.isfinite(loss) and math.isfinite(norm.item()):
-            self.optimizer.learning_rate = rate
-            self.optimizer.update(self.model, clipped)
-            mx.eval(self.model.trainable_parameters(), self.optimizer.state)
+        norm = self.apply(loss, gradients, rate)
         self.model.eval()
-        return loss, float(norm.item())
+        return loss, norm
 
     def gradients(self, micro_batches: Sequence[MicroBatch], seed: int) -> tuple[float, Gradients]:
         """Return the update's loss and its gradient: sums over all supervised tokens, divided by their number.

@@ -10,11 +10,11 @@ from mlx import nn
 
 from stages.train.outcome import Outcome
 from stages.train.ranks import Ranks
-from stages.train.seeds import Purpose, derived_seed
 from twin.config.train import TrainConfig
 from twin.likelihood import Likelihood, nats_per_token, score
 from twin.model import Split, trainable
 from twin.tokens import Example
+from twin.training.seeds import Purpose, derived_seed
 
 
 @dataclass

@@ -28,7 +28,9 @@ app = _App(
 
 
 def _register() -> None:
+    from twin.cli.advise import advise
     from twin.cli.bring import bring
+    from twin.cli.campaign import campaign
     from twin.cli.chat import chat
     from twin.cli.compare import compare
     from twin.cli.export import export
@@ -39,9 +41,13 @@ def _register() -> None:
     from twin.cli.promote import promote
     from twin.cli.rate import rate
     from twin.cli.summary import summary
+    from twin.cli.sweep import sweep
     from twin.cli.trajectory import trajectory
 
-    for command in (bring, chat, compare, export, forget, note, plan, promote, rate, summary, trajectory):
+    commands = (
+        advise, bring, campaign, chat, compare, export, forget, note, plan, promote, rate, summary, sweep, trajectory,
+    )  # fmt: skip
+    for command in commands:
         app.command()(command)
     app.add_typer(graph)
 

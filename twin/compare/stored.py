@@ -121,7 +121,12 @@ def _outs(lock: str) -> dict[str, str]:
 
 def _sources(run: Run, outs: Mapping[str, str]) -> dict[str, str]:
     made = {stage: inputs for stage, inputs in run.inputs.items() if stage not in ("config", "promote")}
-    return {path: md5 for inputs in made.values() for path, md5 in inputs["deps"].items() if path not in outs}
+    deps = {path: md5 for inputs in made.values() for path, md5 in inputs["deps"].items()}
+    return {
+        path: md5
+        for path, md5 in deps.items()
+        if not any(path == out or path.startswith(f"{out}/") for out in outs)  # prefer reads files of data/split
+    }
 
 
 def _require_locked(name: str, run: Run, params: Mapping[str, Any], outs: Mapping[str, str]) -> None:

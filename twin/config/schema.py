@@ -21,6 +21,7 @@ from twin.config.load import mutable
 from twin.config.memory import MemoryConfig
 from twin.config.model import ModelConfig
 from twin.config.optimizer import OptimizerConfig
+from twin.config.prefer import PreferConfig
 from twin.config.promote import PromoteConfig
 from twin.config.split import SplitConfig
 from twin.config.train import TrainConfig
@@ -40,6 +41,7 @@ class Config:
     optimizer: OptimizerConfig
     train: TrainConfig
     memory: MemoryConfig
+    prefer: PreferConfig
     align: AlignConfig
     generate: GenerateConfig
     evaluate: EvaluateConfig

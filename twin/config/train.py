@@ -32,5 +32,7 @@ class TrainConfig:
     """Validations without improvement after which training stops."""
     min_delta: Annotated[float, Bounds(ge=0)]
     """Improvement of the validation loss, in nats per token, that counts."""
+    learn_by: Annotated[int | None, Bounds(ge=1)]
+    """Update from which the next validation ends a run whose loss has not fallen below the base's; null ends none."""
     seed: Annotated[int, Bounds(ge=0)]
     """Seed of the adapter's initial weights, the order and the dropout."""

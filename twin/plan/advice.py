@@ -78,14 +78,20 @@ def _data(planned: Planned, data: Data) -> list[str]:
 
 def _scaled(data: Data | None) -> str:
     """Say which rank gives these data as many parameters a token, where that is another."""
-    share = (data.supervised if data else KNOWN_TOKENS) / KNOWN_TOKENS
-    rank = 2 ** round(math.log2(KNOWN_RANK * share)) if share else 1
+    tokens = data.supervised if data else KNOWN_TOKENS
+    rank = matched_rank(tokens)
     if rank == KNOWN_RANK:
         return ""
     return (
-        f" These data have {share:.2g} times as many; rank {max(rank, 1)} gives them about as many parameters a "
-        f"token as {KNOWN_RANK} gives those."
+        f" These data have {tokens / KNOWN_TOKENS:.2g} times as many; rank {rank} gives them about as many parameters "
+        f"a token as {KNOWN_RANK} gives those."
     )
+
+
+def matched_rank(tokens: int) -> int:
+    """Return the rank, a power of two, that gives so many supervised tokens the note's number of parameters a token."""
+    share = tokens / KNOWN_TOKENS
+    return max(1, 2 ** round(math.log2(KNOWN_RANK * share))) if share else 1
 
 
 def _rate(rate: float, model: ModelConfig | None) -> str:

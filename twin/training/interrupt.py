@@ -21,7 +21,7 @@ class Stop:
             raise KeyboardInterrupt
         self.asked = True
         # A print here could meet one that the signal interrupted.
-        os.write(2, b"\ntrain: stopping after this update, which is kept; once more stops at once\n")
+        os.write(2, b"\nstopping after this update, which is kept; once more stops at once\n")
 
 
 @contextmanager

@@ -9,12 +9,12 @@ examples that do not fill an update, a random few, make a smaller one at a rando
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.train.seeds import Purpose, derived_seed
-from twin.config.train import TrainConfig
+from twin.training.seeds import Purpose, derived_seed
 
 # Every new shape costs Metal resources: 16 lengths, one more for an epoch's last rows, and 7 numbers of supervised
 # positions are at most 24. Measured on 2,923 log-normal lengths, median 150: 16 lengths pad 8 % of the tokens at
@@ -23,6 +23,19 @@ LENGTH_LEVELS = 16
 POSITION_LEVELS = 7
 
 Ints = NDArray[np.int64]
+
+
+class Portions(Protocol):
+    """How many updates there are, and what makes one; see `TrainConfig`."""
+
+    @property
+    def updates(self) -> int: ...  # noqa: D102
+    @property
+    def batch(self) -> int: ...  # noqa: D102
+    @property
+    def accumulate(self) -> int: ...  # noqa: D102
+    @property
+    def seed(self) -> int: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -48,21 +61,21 @@ class Plan:
     """Distinct (rows, length) of the body and distinct sizes of the head."""
 
 
-def plan(inputs: Sequence[int], supervised: Sequence[int], config: TrainConfig) -> Plan:
+def plan(inputs: Sequence[int], supervised: Sequence[int], config: Portions, *, packing: bool = False) -> Plan:
     """Lay out all updates of a run over examples with these numbers of inputs and of supervised tokens."""
     batch, seed = config.batch, derived_seed(config.seed, Purpose.order)
     inputs_N, supervised_N = np.array(inputs, dtype=np.int64), np.array(supervised, dtype=np.int64)
     chosen = list(islice(_updates(inputs_N, batch * config.accumulate, seed), config.updates))
     cut = [[rows[start : start + batch] for start in range(0, len(rows), batch)] for rows in chosen]
-    row_M = np.array([inputs_N[rows].sum() if config.packing else inputs_N[rows].max() for rows in chain(*cut)])
+    row_M = np.array([inputs_N[rows].sum() if packing else inputs_N[rows].max() for rows in chain(*cut)])
     targets_M = np.array([supervised_N[rows].sum() for rows in chain(*cut)])
     # A smaller number of rows is a shape of its own: at one length it stays one shape, whatever the epochs leave over.
-    odd_M = np.array([len(rows) < batch and not config.packing for rows in chain(*cut)])
+    odd_M = np.array([len(rows) < batch and not packing for rows in chain(*cut)])
     lengths_M = np.where(odd_M, row_M[odd_M].max(initial=0), _round_up(row_M, levels(row_M, LENGTH_LEVELS)))
     positions_M = _round_up(targets_M, levels(targets_M, POSITION_LEVELS))
     sizes = zip(lengths_M.tolist(), positions_M.tolist(), strict=True)
     made = tuple(tuple(MicroBatch(tuple(rows.tolist()), *next(sizes)) for rows in update) for update in cut)
-    return Plan(made, *_layout(made, inputs_N, config.packing))
+    return Plan(made, *_layout(made, inputs_N, packing))
 
 
 def _layout(updates: Sequence[Sequence[MicroBatch]], inputs_N: Ints, packing: bool) -> tuple[float, int]:

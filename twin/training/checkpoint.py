@@ -2,35 +2,27 @@
 
 The state is all of a run that its inputs do not determine. Which examples make an update, what dropout drops and
 the learning rate follow from the seed and the update's number, so they have none. When a state was saved never
-changes what comes out.
+changes what comes out. What is in a state the stage knows, which says in a `Form` how it becomes text and arrays.
 """
 
-import dataclasses
 import fcntl
-import json
 import os
 import platform
 import shutil
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import mlx.core as mx
-from mlx.utils import tree_flatten, tree_unflatten
 
-from stages.train.health import Health
-from stages.train.outcome import Outcome, Status, Step
-from stages.train.trainer import Trainer
-from stages.train.validation import Marks
 from twin.errors import StorageError, TrainError
 from twin.files import canonical_json, sha256_text, storing, write_with
 from twin.identity import Inputs, fingerprint
-from twin.model import trainable
 from twin.progress import Progress, size_text
 from twin.runlog import work_folder
 
@@ -46,67 +38,47 @@ Arrays = dict[str, mx.array]
 Key = dict[str, str]
 
 
-@dataclass(frozen=True)
-class State:
-    """A run after an update: plain values, trainable weights and the optimizer's arrays, each by name."""
-
-    outcome: Outcome
-    health: Health
-    marks: Marks
-    weights: Arrays
-    optimizer: Arrays
+class Resumable(Protocol):
+    """A run after an update."""
 
     @property
     def update(self) -> int:
         """Number of updates done, skipped ones included."""
-        return len(self.outcome.steps)
+        ...
 
 
-def capture(trainer: Trainer, outcome: Outcome, health: Health, marks: Marks) -> State:
-    """Return the state of a run between two updates; it holds until the next one."""
-    return State(outcome, health, marks, trainable(trainer.model), dict(tree_flatten(trainer.optimizer.state)))
+S = TypeVar("S", bound=Resumable)
 
 
-def restore(state: State, trainer: Trainer) -> None:
-    """Give model and optimizer the arrays of `state`."""
-    assert state.weights.keys() == trainable(trainer.model).keys(), "equal keys mean an equal model"
-    trainer.model.load_weights(list(state.weights.items()), strict=False)
-    trainer.optimizer.state = tree_unflatten(list(state.optimizer.items()))
+@dataclass(frozen=True)
+class Form(Generic[S]):
+    """How the state of a stage becomes one text and arrays by name, and a state again, to the bit."""
+
+    packed: Callable[[S], tuple[str, Arrays]]
+    unpacked: Callable[[str, Mapping[str, mx.array]], S]
 
 
-def packed(state: State) -> tuple[str, Arrays]:
-    """Return `state` as one JSON text and arrays by name; NaN and infinities are Python's `NaN` and `Infinity`."""
-    outcome = {**vars(state.outcome), "status": state.outcome.status.value}
-    outcome |= {"steps": [dataclasses.astuple(step) for step in state.outcome.steps]}
-    best = outcome.pop("best_weights")
-    values = {"outcome": outcome, "health": vars(state.health), "marks": vars(state.marks), "best": best is not None}
-    groups = {"weights": state.weights, "optimizer": state.optimizer, "best": best or {}}
-    arrays = {f"{group}.{name}": array for group, named in groups.items() for name, array in named.items()}
-    return json.dumps(values, sort_keys=True), arrays
+def joined(groups: Mapping[str, Arrays]) -> Arrays:
+    """Return the arrays of named groups under one name each, `group.name`."""
+    return {f"{group}.{name}": array for group, named in groups.items() for name, array in named.items()}
 
 
-def unpacked(text: str, arrays: Mapping[str, mx.array]) -> State:
-    """Return the state that `packed` made `text` and `arrays` of."""
-    values = json.loads(text)
-    groups: dict[str, Arrays] = {"weights": {}, "optimizer": {}, "best": {}}
+def parted(arrays: Mapping[str, mx.array], *groups: str) -> dict[str, Arrays]:
+    """Return the named groups that `joined` made `arrays` of."""
+    found: dict[str, Arrays] = {group: {} for group in groups}
     for path, array in arrays.items():
         group, _, name = path.partition(".")
-        groups[group][name] = array
-    outcome = values["outcome"] | {
-        "status": Status(values["outcome"]["status"]),
-        "steps": [Step(*step) for step in values["outcome"]["steps"]],
-        "best_weights": groups["best"] if values["best"] else None,
-    }
-    state = Health(**values["health"]), Marks(**values["marks"])
-    return State(Outcome(**outcome), *state, groups["weights"], groups["optimizer"])
+        found[group][name] = array
+    return found
 
 
-class Checkpoint:
+class Checkpoint(Generic[S]):
     """The file a run can go on from."""
 
-    def __init__(self, path: Path, key: Key) -> None:
+    def __init__(self, path: Path, key: Key, form: Form[S]) -> None:
         self._path = path
         self._key = key
+        self._form = form
         self._saved: int | None = None
         self._next_s = time.perf_counter() + EVERY_S
 
@@ -117,7 +89,7 @@ class Checkpoint:
             return ""
         return f"`dvc repro` goes on from {'its last state' if self._saved is None else f'update {self._saved}'}."
 
-    def load(self, updates: int) -> State | None:
+    def load(self, updates: int) -> S | None:
         """Return the state in the file, after one of `updates`; None if there is none of this run, or not a whole one.
 
         What it does with a file is said in a line.
@@ -125,7 +97,7 @@ class Checkpoint:
         if not self._path.exists():
             return None
         try:
-            state = _read(self._path, self._key)
+            state = self._form.unpacked(*_read(self._path, self._key))
         except _UnusableError as error:
             self._path.unlink()
             Progress().keep(f"{self._path} {error}: it is deleted, and training starts from its beginning")
@@ -138,14 +110,14 @@ class Checkpoint:
         """Whether the last save is long enough ago."""
         return time.perf_counter() >= self._next_s
 
-    def save(self, state: State) -> None:
+    def save(self, state: S) -> None:
         """Put `state` in the place of the last one, whole or not at all.
 
         Raises:
             StorageError: the disk refused; the last one is untouched.
         """
         started_s = time.perf_counter()
-        text, arrays = packed(state)
+        text, arrays = self._form.packed(state)
         mx.eval(arrays)
         metadata = {"key": canonical_json(self._key), "state": text, "crc32": _checksum(text, arrays)}
 
@@ -173,7 +145,7 @@ class _UnusableError(Exception):
     """What is wrong with a file, as a predicate."""
 
 
-def _read(path: Path, key: Key) -> State:
+def _read(path: Path, key: Key) -> tuple[str, Arrays]:
     try:
         found: tuple[Any, ...] = mx.load(str(path), format="safetensors", return_metadata=True)  # type: ignore[assignment]
         arrays, metadata = found
@@ -184,7 +156,7 @@ def _read(path: Path, key: Key) -> State:
         raise _UnusableError("is of a run with other inputs or on another machine")
     if metadata.get("crc32") != _checksum(metadata.get("state", ""), arrays):
         raise _UnusableError("is damaged (its checksum is another)")
-    return unpacked(metadata["state"], arrays)
+    return metadata["state"], arrays
 
 
 def _checksum(text: str, arrays: Arrays) -> str:
@@ -197,10 +169,15 @@ def _checksum(text: str, arrays: Arrays) -> str:
 
 
 def run_key(inputs: Inputs) -> Key:
-    """Return what decides the bytes of a run: the stage's inputs, the libraries and how this machine computes."""
+    """Return what decides the bytes of a run: the stage's inputs, and `machine`."""
+    return {"inputs": fingerprint(inputs), **machine()}
+
+
+def machine() -> Key:
+    """Return how this machine computes, and with which libraries."""
     libraries = {name: version(name) for name in LIBRARIES}
-    machine = f"{platform.system()} {platform.machine()} {mx.default_device()}"
-    return {"inputs": fingerprint(inputs), "machine": machine, "rounding": _rounding(), **libraries}
+    name = f"{platform.system()} {platform.machine()} {mx.default_device()}"
+    return {"machine": name, "rounding": _rounding(), **libraries}
 
 
 def _rounding() -> str:
@@ -210,7 +187,7 @@ def _rounding() -> str:
 
 
 @contextmanager
-def open_checkpoint(inputs: Inputs) -> Iterator[Checkpoint | None]:
+def open_checkpoint(inputs: Inputs, form: Form[S]) -> Iterator[Checkpoint[S] | None]:
     """Yield the checkpoint of the run with these inputs; None, and a line that says so, if another process runs it.
 
     What an interrupted run goes on from is in the message of its KeyboardInterrupt. A run that fails for good leaves
@@ -227,7 +204,7 @@ def open_checkpoint(inputs: Inputs) -> Iterator[Checkpoint | None]:
         return
     for part in folder.glob(f".{FILE}.*.part"):  # of a run that was killed while it saved
         part.unlink()
-    kept = Checkpoint(folder / FILE, key)
+    kept = Checkpoint(folder / FILE, key, form)
     try:
         yield kept
     except TrainError:

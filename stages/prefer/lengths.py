@@ -1,0 +1,38 @@
+"""Whether length alone tells chosen from rejected: pairs → the lengths of both, in words and tokens.
+
+What is shorter throughout can be learned as "be short": preference training is known for it, mostly the other way
+round. Source: length bias, arXiv 2403.19159.
+"""
+
+from collections.abc import Sequence
+from statistics import fmean
+from typing import Any
+
+from stages.prefer.pairs import Pair
+
+SHARES = {"p10": 0.1, "p50": 0.5, "p90": 0.9}
+
+
+def lengths(pairs: Sequence[Pair]) -> dict[str, Any]:
+    """Return quantiles and means of both lengths, and how often the chosen reply is the shorter one."""
+    counted = {
+        "words": [(len(pair.chosen.split()), len(pair.rejected.split())) for pair in pairs],
+        "tokens": [(pair.chosen_tokens, pair.rejected_tokens) for pair in pairs],
+    }
+    return {unit: _told(numbers) for unit, numbers in counted.items()} if pairs else {}
+
+
+def _told(numbers: Sequence[tuple[int, int]]) -> dict[str, Any]:
+    chosen, rejected = zip(*numbers, strict=True)
+    return {
+        "chosen": _distribution(chosen),
+        "rejected": _distribution(rejected),
+        "chosen_shorter": round(fmean(one < other for one, other in numbers), 6),
+        "equal": round(fmean(one == other for one, other in numbers), 6),
+    }
+
+
+def _distribution(values: Sequence[int]) -> dict[str, float]:
+    ordered = sorted(values)
+    quantiles = {name: ordered[round(share * (len(ordered) - 1))] for name, share in SHARES.items()}
+    return {**quantiles, "mean": round(fmean(values), 6)}

@@ -1,0 +1,1 @@
+"""What training by replies and training by preference share: order, updates, memory, checkpoints, saving."""
