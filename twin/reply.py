@@ -15,7 +15,7 @@ from mlx_lm.generate import generate_step
 from mlx_lm.models.cache import KVCache, can_trim_prompt_cache, make_prompt_cache, trim_prompt_cache
 from mlx_lm.utils import common_prefix_len
 
-from twin.errors import ModelError
+from twin.errors import RoomError
 from twin.likelihood import Likelihood, collate, token_nats
 from twin.model import Base, split_head
 from twin.sampling import Choose, likeliest
@@ -181,13 +181,16 @@ def require_room(base: Base, prompt_tokens: int, reply_tokens: int) -> None:
     """Check that a prompt and its reply fit into the model's context.
 
     Raises:
-        ModelError: they do not; nothing is ever cut.
+        RoomError: they do not; nothing is ever cut.
     """
     needed = prompt_tokens + reply_tokens
     if base.context_tokens is not None and needed > base.context_tokens:
-        raise ModelError(
+        raise RoomError(
             f"a prompt of {prompt_tokens} tokens and a reply of {reply_tokens} exceed the base's context of "
-            f"{base.context_tokens} tokens. Lower augment.context_turns, generate.few_shot or generate.max_new_tokens."
+            f"{base.context_tokens} tokens. Lower augment.context_turns, generate.few_shot or generate.max_new_tokens.",
+            context_tokens=base.context_tokens,
+            prompt_tokens=prompt_tokens,
+            reply_tokens=reply_tokens,
         )
 
 
