@@ -50,7 +50,7 @@ WRONG: list[tuple[dict[str, Any], str | None, str]] = [
     ({"top_p": 0}, "top_p", "above 0"),
     ({"top_p": 1.5}, "top_p", "top_p is 1.5"),
     ({"seed": 1.5}, "seed", "seed is 1.5"),
-    ({"seed": 1e30}, "seed", "seed is 1e30"),
+    ({"seed": 1e30}, "seed", "seed is 1e+30"),
     ({"max_tokens": 0}, "max_tokens", "max_tokens is 0; 1 to 64"),
     ({"max_tokens": 65}, "max_tokens", "max_tokens is 65"),
     ({"max_completion_tokens": "9"}, "max_completion_tokens", '"9"; 1 to 64'),
