@@ -4,6 +4,7 @@ The keys and values of what successive prompts share at their beginning are comp
 is the same as without them: what is kept belongs to tokens that a causal model has already seen.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -37,6 +38,26 @@ class Reply:
     """Without the stop token."""
     stopped: bool
     """Whether it ended by itself; otherwise it ran into the limit."""
+    nats: float
+    """Minus the log-probability of all its tokens, the stop token too, as the model gives it at temperature 1."""
+    worst_nats: float
+    """Of its least likely token."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One token of a reply as it comes."""
+
+    text: str
+    """The whole characters that it completed; a character's last token brings all of it."""
+    nats: float
+    """As of a reply."""
+    stop: bool
+    """Whether it is the stop token, which is no part of the text."""
+
+
+Said = tuple[int, float]
+"""A token and its nats."""
 
 
 class Speaker:
@@ -51,6 +72,7 @@ class Speaker:
         """Drop the kept keys and values, as after switching an adapter on or off."""
         self._cache: list[Any] = make_prompt_cache(self._base.model)
         self._held: list[int] = []
+        self._shared = 0
 
     def reply(self, prompt: Sequence[int], max_tokens: int) -> Reply:
         """Answer `prompt` with at most `max_tokens` tokens.
@@ -78,16 +100,28 @@ class Speaker:
 
     def stream(self, prompt: Sequence[int], max_tokens: int) -> Iterator[str]:
         """Answer as `reply` does, yielding the text as it comes, whole characters only."""
+        yield from (step.text for step in self.steps(prompt, max_tokens) if step.text)
+
+    def steps(self, prompt: Sequence[int], max_tokens: int, choose: Choose = likeliest) -> Iterator[Step]:
+        """Answer as `reply` does, yielding each token as it comes; what is left of a character comes with the last.
+
+        Raises:
+            ModelError: as `reply`.
+        """
         content: list[int] = []
         shown = ""
-        for token in self._tokens(prompt, max_tokens):
-            if token not in self._base.tokenizer.eos_token_ids:
-                content.append(token)
-            text = self._decode(content)
-            if not text.endswith(INCOMPLETE) and text.startswith(shown):
-                yield text[len(shown) :]
-                shown = text
-        yield self._decode(content)[len(shown) :]
+        for number, (token, nats) in enumerate(self._tokens(prompt, max_tokens, choose), 1):
+            stop = token in self._base.tokenizer.eos_token_ids
+            content += [] if stop else [token]
+            text, last = self._decode(content), stop or number == max_tokens
+            whole = last or (not text.endswith(INCOMPLETE) and text.startswith(shown))
+            yield Step(text[len(shown) :] if whole else "", nats, stop)
+            shown = text if whole else shown
+
+    @property
+    def kept_tokens(self) -> int:
+        """How many tokens of the last prompt were taken from the kept keys and values."""
+        return self._shared
 
     def score(self, example: Example) -> Likelihood:
         """Return how likely the reply in `example` is, as `twin.likelihood.score` does.
@@ -103,24 +137,28 @@ class Speaker:
         self._held = list(example.tokens[:-1])
         return Likelihood(total_nats, example.supervised)
 
-    def _finished(self, tokens: list[int]) -> Reply:
+    def _finished(self, said: list[Said]) -> Reply:
+        tokens, nats = [token for token, _ in said], [nats for _, nats in said]
         stopped = tokens[-1] in self._base.tokenizer.eos_token_ids
         content = tokens[:-1] if stopped else tokens
-        return Reply(self._decode(content), len(content), stopped)
+        return Reply(self._decode(content), len(content), stopped, math.fsum(nats), max(nats))
 
-    def _together(self, asked: Mapping[int, Sequence[int]], max_tokens: int, choose: Choose) -> list[list[int]]:
+    def _together(self, asked: Mapping[int, Sequence[int]], max_tokens: int, choose: Choose) -> list[list[Said]]:
         """Return the tokens of each reply, its stop token included."""
         if not all(type(layer) is KVCache for layer in self._cache):
             return [list(self._tokens(prompt, max_tokens, choose, place)) for place, prompt in asked.items()]
         stop = self._base.tokenizer.eos_token_ids
         cache = [KVCache.merge(rows) for rows in zip(*map(self._prefilled, asked.values()), strict=True)]
-        said: dict[int, list[int]] = {place: [] for place in asked}
+        said: dict[int, list[Said]] = {place: [] for place in asked}
         going, last_B = list(asked), mx.array([prompt[-1] for prompt in asked.values()])
         while going:
-            last_B = choose(self._base.model(last_B[:, None], cache=cache)[:, -1], going)
-            tokens = cast(list[int], last_B.tolist())
-            for place, token in zip(going, tokens, strict=True):
-                said[place].append(token)
+            logits_B_V = self._base.model(last_B[:, None], cache=cache)[:, -1]
+            last_B = choose(logits_B_V, going)
+            nats_B = _nats(logits_B_V, last_B)
+            mx.eval(last_B, nats_B)
+            tokens, nats = cast(list[int], last_B.tolist()), cast(list[float], nats_B.tolist())
+            for place, token, lost in zip(going, tokens, nats, strict=True):
+                said[place].append((token, lost))
             kept = [row for row, token in enumerate(tokens) if token not in stop and len(said[going[row]]) < max_tokens]
             going = [going[row] for row in kept]
             if going and len(kept) < len(tokens):
@@ -148,23 +186,24 @@ class Speaker:
 
     def _tokens(
         self, prompt: Sequence[int], max_tokens: int, choose: Choose = likeliest, place: int = 0
-    ) -> Iterator[int]:
+    ) -> Iterator[Said]:
         """Yield the reply's tokens, the stop token last if there is one."""
         require_room(self._base, len(prompt), max_tokens)
         rest = mx.array(list(prompt[self._keep(prompt) :]))
         self._held = list(prompt)
         sampler = partial(_alone, choose, place)
         steps = generate_step(rest, self._base.model, max_tokens=max_tokens, sampler=sampler, prompt_cache=self._cache)
-        for number, _ in steps:
+        for number, logprobs_V in steps:
             token = int(number)
             self._held.append(token)
-            yield token
+            yield token, -float(logprobs_V[token])
             if token in self._base.tokenizer.eos_token_ids:
                 break
         steps.close()
 
     def _keep(self, prompt: Sequence[int]) -> int:
         """Cut the cache back to what it shares with `prompt`, its last token excepted, and return that length."""
+        self._shared = 0
         if not self._held:
             return 0
         if not can_trim_prompt_cache(self._cache):
@@ -174,6 +213,7 @@ class Speaker:
         computed = min(int(self._cache[0].offset), len(self._held))
         shared = int(common_prefix_len(self._held[:computed], prompt[:-1]))
         trim_prompt_cache(self._cache, int(self._cache[0].offset) - shared)
+        self._shared = shared
         return shared
 
 
@@ -192,6 +232,11 @@ def require_room(base: Base, prompt_tokens: int, reply_tokens: int) -> None:
             prompt_tokens=prompt_tokens,
             reply_tokens=reply_tokens,
         )
+
+
+def _nats(logits_B_V: mx.array, tokens_B: mx.array) -> mx.array:
+    chosen_B = mx.take_along_axis(logits_B_V, tokens_B[:, None], axis=-1)[:, 0]
+    return (mx.logsumexp(logits_B_V, axis=-1) - chosen_B).astype(mx.float32)
 
 
 def _alone(choose: Choose, place: int, logits_B_V: mx.array) -> mx.array:
