@@ -12,7 +12,7 @@ from typing import Final
 from twin.confidence import Calibration, Saying
 from twin.context import OFF, Asker, Context, build_context
 from twin.conversation import Role, Turn
-from twin.errors import DataError, ModelError
+from twin.errors import DataError, ModelError, RoomError
 from twin.live.engine import Engine
 from twin.live.gates import Gates, Judged
 from twin.live.interface import Behind, Options
@@ -119,9 +119,13 @@ class LiveTwin:
         context_tokens = self.engine.context_tokens
         room = options.max_tokens if context_tokens is None else context_tokens - len(prompt)
         if room < 1:
-            raise ModelError(
+            assert context_tokens is not None
+            raise RoomError(
                 f"the prompt has {len(prompt)} tokens; with a reply it exceeds the base's context of {context_tokens} "
-                "tokens. Shorten the last message."
+                "tokens. Shorten the last message.",
+                context_tokens=context_tokens,
+                prompt_tokens=len(prompt),
+                reply_tokens=1,
             )
         return min(room, options.max_tokens)
 
