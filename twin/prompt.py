@@ -213,15 +213,23 @@ def _written(
     before: Sequence[Turn], reading: Reading | None, recipe: PromptRecipe, facts: Sequence[str] = ()
 ) -> Prompt:
     system, line = opening(reading, recipe)
-    if facts:
-        system["content"] = "\n".join([system["content"], FACTS_HEAD, *(f"- {quoted(fact)}" for fact in facts)])
-    return Prompt([system, *map(_message, before[-recipe.context_turns :])], line, reading)
+    messages = [system, *map(_message, before[-recipe.context_turns :])]
+    return Prompt(with_facts(messages, facts), line, reading)
 
 
 def opening(reading: Reading | None, recipe: PromptRecipe) -> tuple[Message, str]:
     """Return the system message and the tag in it."""
     line = tag(reading, recipe)
     return {"role": "system", "content": f"{neutralise(recipe.persona.strip())} {line}".rstrip()}, line
+
+
+def with_facts(messages: Sequence[Message], facts: Sequence[str]) -> list[Message]:
+    """Return a prompt's messages with facts under the system line; without any, as they are."""
+    if not facts:
+        return list(messages)
+    system, *others = messages
+    lines = [system["content"], FACTS_HEAD, *(f"- {quoted(fact)}" for fact in facts)]
+    return [{**system, "content": "\n".join(lines)}, *others]
 
 
 def quoted(fact: str) -> str:
