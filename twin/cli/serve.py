@@ -42,6 +42,7 @@ def serve(
         raise ConfigError(f"serving needs packages ({error.name}): pip install 'cognitive-twin[serve]'.") from None
     from twin.live.load import load_twin
     from twin.live.settings import Settings
+    from twin.model import leave_thread
     from twin.serve.desk import Desk
     from twin.serve.request import Limits
 
@@ -51,7 +52,9 @@ def serve(
         raise ConfigError(f"--max-tokens {max_tokens} is above --most-tokens {most_tokens}. Raise the one.")
     told = Settings.load(settings)
     with listening(host, port) as socket:
-        desk = Desk(lambda: load_twin(adapter, base=base, embedder=embedder, graph=graph, settings=told), waiting)
+        desk = Desk(
+            lambda: load_twin(adapter, base=base, embedder=embedder, graph=graph, settings=told), waiting, leave_thread
+        )
         typer.echo(f"models   {', '.join(desk.models)}")
         typer.echo(f"address  {address(socket)}")
         typer.echo(f"key      {'the value of ' + TOKEN if token else 'any: only this machine is answered'}")

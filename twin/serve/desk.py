@@ -6,6 +6,7 @@ box holds one reply, which the limit of its tokens bounds, and the next one begi
 """
 
 import asyncio
+import gc
 import logging
 import math
 import threading
@@ -80,9 +81,16 @@ class Job:
 class Desk:
     """A twin on its thread, and those who wait for it."""
 
-    def __init__(self, load: Callable[[], Answerer], waiting: int) -> None:
-        """Load the twin; besides the one that is answered, `waiting` requests may wait."""
+    def __init__(self, load: Callable[[], Answerer], waiting: int, leave: Callable[[], None] = lambda: None) -> None:
+        """Load the twin.
+
+        Args:
+            load: makes the twin, on its thread.
+            waiting: requests that may wait, besides the one that is answered.
+            leave: called on the thread before it ends, when the twin is gone.
+        """
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="twin-reply")
+        self._leave = leave
         self._places = waiting + 1
         self._open: dict[str, Job] = {}
         self._lock = threading.Lock()
@@ -91,7 +99,7 @@ class Desk:
         try:
             self._answerer = self._thread.submit(load).result()
         except BaseException:
-            self._thread.shutdown()
+            self._end()
             raise
         self.models = tuple(self._answerer.models())
 
@@ -135,11 +143,13 @@ class Desk:
 
     def close(self) -> None:
         """Let the twin go, on its own thread, and the thread with it."""
-        self._thread.submit(self._drop)
-        self._thread.shutdown()
-
-    def _drop(self) -> None:
         del self._answerer
+        self._end()
+
+    def _end(self) -> None:
+        self._thread.submit(gc.collect)  # what refers to itself holds arrays too
+        self._thread.submit(self._leave).result()
+        self._thread.shutdown()
 
     def _close(self, job: Job) -> None:
         with self._lock:
