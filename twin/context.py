@@ -28,6 +28,8 @@ ALIAS_CHARACTERS = 2000
 WALKED_PATHS = 50
 """Looked at from each entity before the best are kept."""
 REASON_CHARACTERS = 240
+MOST_DOMAINS = 20
+"""Of one entity by one predicate."""
 
 OFF = "off"
 OK = "ok"
@@ -64,6 +66,10 @@ NOTE = Limits(entities=3, triples=5, facts=5, hops=2, min_confidence=0.7, fact_c
 """What the research note asks for (question 9); length and wait are ours."""
 
 
+Kind = tuple[str, str, str]
+"""Entity, predicate and object of a fact that says to what domain an entity belongs."""
+
+
 @dataclass(frozen=True)
 class Known:
     """What a graph knows about a message."""
@@ -72,6 +78,7 @@ class Known:
     edges: tuple[Edge, ...] = ()
     graph: str = OFF
     """`ok`, `off`, or `down: ` and why."""
+    kinds: tuple[Kind, ...] = ()
 
 
 Ask = Callable[[str], Known]
@@ -85,6 +92,7 @@ class Context:
     entities: tuple[str, ...]
     facts: tuple[str, ...]
     graph: str
+    kinds: tuple[Kind, ...] = ()
 
 
 def build_context(
@@ -109,7 +117,7 @@ def build_context(
     """
     known = ask(turns_before[-1].content) if ask and turns_before else Known()
     facts = tuple(dict.fromkeys(worded(edge, fact_characters) for edge in known.edges))
-    return Context(prompt(turns_before, recipe, embed, facts), known.entities, facts, known.graph)
+    return Context(prompt(turns_before, recipe, embed, facts), known.entities, facts, known.graph, known.kinds)
 
 
 def worded(edge: Edge, characters: int) -> str:
@@ -131,14 +139,16 @@ class Asker:
     While an answer is still owed the graph is not asked again: a stalled one costs one wait, not one a message.
     """
 
-    def __init__(self, graph: Graph, limits: Limits) -> None:
+    def __init__(self, graph: Graph, limits: Limits, kinds: Sequence[str] = ()) -> None:
+        """Take a graph, what may be asked of it, and the predicates that name an entity's domain."""
         self._graph = graph
         self._limits = limits
+        self._kinds = kinds
         self._owed: threading.Thread | None = None
 
     def ask(self, message: str) -> Known:
         """Return what is known of a message; a graph that fails or stalls is down, and nothing is raised."""
-        answer = self._within(lambda: about(message, self._graph, self._limits))
+        answer = self._within(lambda: about(message, self._graph, self._limits, self._kinds))
         return Known(graph=answer) if isinstance(answer, str) else answer
 
     def size(self) -> str:
@@ -175,8 +185,8 @@ def _answer(question: Callable[[], T]) -> T | str | BaseException:
         return error
 
 
-def about(message: str, graph: Graph, limits: Limits) -> Known:
-    """Return what a graph knows about the entities that a message names.
+def about(message: str, graph: Graph, limits: Limits, kinds: Sequence[str] = ()) -> Known:
+    """Return what a graph knows about the entities that a message names, and their domains by the predicates `kinds`.
 
     Raises:
         GraphError: the graph did not answer, or not in a way that can be used.
@@ -189,7 +199,13 @@ def about(message: str, graph: Graph, limits: Limits) -> Known:
             if fact not in best or best[fact][0] < reward:
                 best[fact] = (reward, edge)
     ranked = sorted(best.values(), key=lambda one: (-one[0], -one[1].confidence))
-    return Known(found, tuple(edge for _, edge in ranked[: limits.facts]), OK)
+    told = [
+        (entity, predicate, fact.object)
+        for entity in found
+        for predicate in kinds
+        for fact in graph.query(entity, predicate, min_confidence=limits.min_confidence, limit=MOST_DOMAINS).triples
+    ]
+    return Known(found, tuple(edge for _, edge in ranked[: limits.facts]), OK, tuple(told))
 
 
 def _surest(entity: str, graph: Graph, limits: Limits) -> list[tuple[float, Edge]]:

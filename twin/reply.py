@@ -60,6 +60,27 @@ Said = tuple[int, float]
 """A token and its nats."""
 
 
+@dataclass
+class Kept:
+    """Keys and values of tokens that a model has seen, one after the other."""
+
+    cache: list[Any]
+    tokens: list[int]
+
+    @property
+    def computed(self) -> list[int]:
+        """The tokens whose keys and values are there: a reply that was left early may lack those of its last one."""
+        return self.tokens[: int(self.cache[0].offset)] if self.tokens else []
+
+    def copy(self, length: int) -> "Kept | None":
+        """Return the first `length` tokens with keys and values of their own; None where the model's kind has none."""
+        if not all(type(layer) is KVCache for layer in self.cache):
+            return None
+        cache = [_snapshot(layer, length) for layer in self.cache]
+        mx.eval([layer.state for layer in cache])
+        return Kept(cache, self.tokens[:length])
+
+
 class Speaker:
     """A model that answers; call `forget` whenever its weights change."""
 
@@ -70,9 +91,12 @@ class Speaker:
 
     def forget(self) -> None:
         """Drop the kept keys and values, as after switching an adapter on or off."""
-        self._cache: list[Any] = make_prompt_cache(self._base.model)
-        self._held: list[int] = []
+        self.kept = self.fresh()
         self._shared = 0
+
+    def fresh(self) -> Kept:
+        """Return what is kept of no tokens; whoever keeps several prompts apart sets `kept` to one of its own."""
+        return Kept(make_prompt_cache(self._base.model), [])
 
     def reply(self, prompt: Sequence[int], max_tokens: int) -> Reply:
         """Answer `prompt` with at most `max_tokens` tokens.
@@ -132,9 +156,9 @@ class Speaker:
         require_room(self._base, example.prompt_tokens, example.supervised)
         self._prefill(example.tokens[: example.prompt_tokens])
         rest = Example(example.id, example.tokens[example.prompt_tokens - 1 :], prompt_tokens=1)
-        nats_P = token_nats(self._split, collate([rest], rest.supervised, rest.supervised), self._cache)
+        nats_P = token_nats(self._split, collate([rest], rest.supervised, rest.supervised), self.kept.cache)
         total_nats = float(np.array(nats_P, dtype=np.float64).sum())
-        self._held = list(example.tokens[:-1])
+        self.kept.tokens = list(example.tokens[:-1])
         return Likelihood(total_nats, example.supervised)
 
     def _finished(self, said: list[Said]) -> Reply:
@@ -145,7 +169,7 @@ class Speaker:
 
     def _together(self, asked: Mapping[int, Sequence[int]], max_tokens: int, choose: Choose) -> list[list[Said]]:
         """Return the tokens of each reply, its stop token included."""
-        if not all(type(layer) is KVCache for layer in self._cache):
+        if not all(type(layer) is KVCache for layer in self.kept.cache):
             return [list(self._tokens(prompt, max_tokens, choose, place)) for place, prompt in asked.items()]
         stop = self._base.tokenizer.eos_token_ids
         cache = [KVCache.merge(rows) for rows in zip(*map(self._prefilled, asked.values()), strict=True)]
@@ -170,15 +194,15 @@ class Speaker:
     def _prefilled(self, prompt: Sequence[int]) -> list[KVCache]:
         """Return a cache of its own that holds all of `prompt` but the last token."""
         self._prefill(prompt)
-        return [_snapshot(layer) for layer in self._cache]
+        return [_snapshot(layer, layer.offset) for layer in self.kept.cache]
 
     def _prefill(self, prompt: Sequence[int]) -> None:
         """Make the kept keys and values those of all of `prompt` but the last token."""
         rest = list(prompt[self._keep(prompt) : -1])
         for start in range(0, len(rest), PREFILL_TOKENS):
-            self._base.model(mx.array([rest[start : start + PREFILL_TOKENS]]), cache=self._cache)
-            mx.eval([layer.state for layer in self._cache])
-        self._held = list(prompt[:-1])
+            self._base.model(mx.array([rest[start : start + PREFILL_TOKENS]]), cache=self.kept.cache)
+            mx.eval([layer.state for layer in self.kept.cache])
+        self.kept.tokens = list(prompt[:-1])
 
     def _decode(self, tokens: list[int]) -> str:
         # Special tokens stay visible: a reply that holds one is broken, and must look broken.
@@ -190,12 +214,14 @@ class Speaker:
         """Yield the reply's tokens, the stop token last if there is one."""
         require_room(self._base, len(prompt), max_tokens)
         rest = mx.array(list(prompt[self._keep(prompt) :]))
-        self._held = list(prompt)
+        self.kept.tokens = list(prompt)
         sampler = partial(_alone, choose, place)
-        steps = generate_step(rest, self._base.model, max_tokens=max_tokens, sampler=sampler, prompt_cache=self._cache)
+        steps = generate_step(
+            rest, self._base.model, max_tokens=max_tokens, sampler=sampler, prompt_cache=self.kept.cache
+        )
         for number, logprobs_V in steps:
             token = int(number)
-            self._held.append(token)
+            self.kept.tokens.append(token)
             yield token, -float(logprobs_V[token])
             if token in self._base.tokenizer.eos_token_ids:
                 break
@@ -204,15 +230,13 @@ class Speaker:
     def _keep(self, prompt: Sequence[int]) -> int:
         """Cut the cache back to what it shares with `prompt`, its last token excepted, and return that length."""
         self._shared = 0
-        if not self._held:
+        if not self.kept.tokens:
             return 0
-        if not can_trim_prompt_cache(self._cache):
+        if not can_trim_prompt_cache(self.kept.cache):
             self.forget()
             return 0
-        # A generator that was left early may have computed one token fewer than it yielded: ask the cache.
-        computed = min(int(self._cache[0].offset), len(self._held))
-        shared = int(common_prefix_len(self._held[:computed], prompt[:-1]))
-        trim_prompt_cache(self._cache, int(self._cache[0].offset) - shared)
+        shared = int(common_prefix_len(self.kept.computed, prompt[:-1]))
+        trim_prompt_cache(self.kept.cache, int(self.kept.cache[0].offset) - shared)
         self._shared = shared
         return shared
 
@@ -243,12 +267,13 @@ def _alone(choose: Choose, place: int, logits_B_V: mx.array) -> mx.array:
     return choose(logits_B_V, [place])
 
 
-def _snapshot(layer: KVCache) -> KVCache:
-    # Slices are arrays of their own; the cache's are overwritten in place by the next prompt.
+def _snapshot(layer: KVCache, length: int) -> KVCache:
+    # A slice is read before the cache's own arrays are overwritten in place; contiguous, it does not hold them.
     assert layer.keys is not None and layer.values is not None, "a prompt has more than one token"
     held = KVCache()
-    held.keys, held.values = layer.keys[..., : layer.offset, :], layer.values[..., : layer.offset, :]
-    held.offset = layer.offset
+    held.keys = mx.contiguous(layer.keys[..., :length, :])
+    held.values = mx.contiguous(layer.values[..., :length, :])
+    held.offset = length
     return held
 
 

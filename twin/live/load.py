@@ -3,8 +3,9 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from twin.adapter import RECIPE_FILE
 from twin.base import resolve
 from twin.confidence import Calibration
 from twin.context import Asker
@@ -15,15 +16,16 @@ from twin.graph import FILE, URL_NAME, EmbeddedGraph, Graph, open_graph
 from twin.graph.load import load as load_facts
 from twin.live.engine import Engine, SpeakerEngine
 from twin.live.gates import Gates
-from twin.live.settings import Settings
+from twin.live.routes import DEFAULT, predicates, read_routes, routed
+from twin.live.settings import Settings, VoiceSettings
 from twin.live.twin import LiveTwin
+from twin.live.voices import Voices, beside
 from twin.model import attach, load_base
 from twin.prompt import PromptRecipe
 from twin.reply import Speaker
 
 ADAPTER: Final = Path("models/adapter")
 EVALUATION: Final = Path("data/evaluate")
-NAME: Final = "twin"
 TABLES: Final = (".csv", ".jsonl")
 
 
@@ -50,15 +52,42 @@ def load_twin(
         ModelError: a file is missing or does not belong to the others.
         DataError: the graph's file is none.
     """
-    recipe, engine = load_engine(adapter, base)
-    return assemble(
-        recipe,
-        engine,
-        embedder=embedder,
-        graph=graph_at(graph),
-        settings=settings or Settings.load(),
-        evaluation=evaluation,
-    )
+    told = settings or Settings.load()
+    recipe, engine = load_voices(adapter, base, told.voices)
+    return assemble(recipe, engine, embedder=embedder, graph=graph_at(graph), settings=told, evaluation=evaluation)
+
+
+def load_voices(adapter: Path, base: str | None, settings: VoiceSettings) -> tuple[PromptRecipe, Voices]:
+    """Load a base with all adapters of the settings beside it, and the recipe that they share.
+
+    Raises:
+        ModelError: a file is missing, or an adapter is of another base or recipe than the default one.
+    """
+    folders = {DEFAULT: adapter, **{name: Path(folder) for name, folder in settings.adapters.items()}}
+    stored = {name: stored_recipe(folder) for name, folder in folders.items()}
+    first = stored[DEFAULT]
+    for name, one in stored.items():
+        for part in ("base", "prompt"):
+            if one[part] != first[part]:
+                raise ModelError(
+                    f"{folders[name]}: the adapter {name!r} has another {part} than {adapter} (recipe.json). Adapters "
+                    "that answer side by side are trained on one base, with one prompt."
+                )
+    model = load_base(resolve(first["base"], base))
+    voices = beside(model, {name: (stored[name]["run"]["id"], folder) for name, folder in folders.items()})
+    return PromptRecipe.from_json(first["prompt"]), Voices(model, voices, settings.kept_tokens)
+
+
+def stored_recipe(adapter: Path) -> dict[str, Any]:
+    """Read what an adapter was trained with.
+
+    Raises:
+        ModelError: the folder holds no adapter.
+    """
+    if not (adapter / RECIPE_FILE).exists():
+        raise ModelError(f"{adapter} holds no adapter. Train one with `dvc repro`, or name its folder: --adapter PATH.")
+    stored: dict[str, Any] = read_json(adapter / RECIPE_FILE)
+    return stored
 
 
 def load_engine(adapter: Path, base: str | None = None) -> tuple[PromptRecipe, SpeakerEngine]:
@@ -67,14 +96,14 @@ def load_engine(adapter: Path, base: str | None = None) -> tuple[PromptRecipe, S
     Raises:
         ModelError: a file is missing or does not belong to the others.
     """
-    if not (adapter / "recipe.json").exists():
-        raise ModelError(f"{adapter} holds no adapter. Train one with `dvc repro`, or name its folder: --adapter PATH.")
-    stored = read_json(adapter / "recipe.json")
+    stored = stored_recipe(adapter)
     recipe = PromptRecipe.from_json(stored["prompt"])
     model = load_base(resolve(stored["base"], base))
     run_id = stored["run"]["id"]
     title = f"{stored['base']['id']} with the adapter of run {run_id[:12]}"
-    return recipe, SpeakerEngine(model, Speaker(model), attach(model, adapter), name=NAME, run_id=run_id, title=title)
+    return recipe, SpeakerEngine(
+        model, Speaker(model), attach(model, adapter), name=DEFAULT, run_id=run_id, title=title
+    )
 
 
 def assemble(
@@ -87,15 +116,17 @@ def assemble(
     evaluation: Path = EVALUATION,
 ) -> LiveTwin:
     """Put a twin together around an engine; the arguments are those of `load_twin`."""
+    routes = read_routes(settings.voices.routes, engine.names) if len(engine.names) > 1 else []
     return LiveTwin(
         recipe,
         restore(recipe.embedder, embedder).embed,
         engine,
         Gates(settings.gates),
-        asker=Asker(graph, settings.facts) if graph else None,
+        asker=Asker(graph, settings.facts, predicates(routes)) if graph else None,
         fact_characters=settings.facts.fact_characters,
         calibration=Calibration.read(evaluation),
         novel_quantile=settings.gates.novel_quantile,
+        route=lambda context: routed(context, routes),
     )
 
 

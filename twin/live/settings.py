@@ -11,6 +11,7 @@ from twin.config.load import build
 from twin.context import Limits
 from twin.errors import ConfigError
 from twin.files import read_text
+from twin.live.routes import DEFAULT, read_routes
 
 SHIPPED: Final = Path(__file__).with_name("settings.yaml")
 Share = Annotated[float, Bounds(ge=0, le=1)]
@@ -28,11 +29,21 @@ class GateSettings:
 
 
 @dataclass(frozen=True)
+class VoiceSettings:
+    """Which adapters there are and which answers; settings.yaml says how."""
+
+    kept_tokens: Annotated[int, Bounds(ge=0)]
+    adapters: dict[str, str]
+    routes: list[dict[str, str]]
+
+
+@dataclass(frozen=True)
 class Settings:
     """Of one live twin."""
 
     facts: Limits
     gates: GateSettings
+    voices: VoiceSettings
 
     @classmethod
     def load(cls, override: Path | None = None) -> "Settings":
@@ -54,7 +65,9 @@ class Settings:
                 f"{place}: gates.abstain_below is {gates.abstain_below}, above gates.auto_from {gates.auto_from}. "
                 "What is not worth a look cannot be sent unseen: lower the one or raise the other."
             )
-        return cls(facts, gates)
+        voices = build(VoiceSettings, values["voices"], "voices", place)
+        read_routes(voices.routes, (DEFAULT, *voices.adapters), place)
+        return cls(facts, gates, voices)
 
 
 def _read(path: Path) -> dict[str, Any]:
