@@ -102,10 +102,14 @@ class Served:
 
 @contextmanager
 def serving(
-    load: Callable[[], Answerer], waiting: int = 2, token: str | None = None, drain_s: float = WAIT_S
+    load: Callable[[], Answerer],
+    waiting: int = 2,
+    token: str | None = None,
+    drain_s: float = WAIT_S,
+    leave: Callable[[], None] = lambda: None,
 ) -> Iterator[Served]:
     """Run a server on a free port of the loopback, in a thread of its own."""
-    desk = Desk(load, waiting)
+    desk = Desk(load, waiting, leave)
     socket = listening("127.0.0.1", 0)
     server = Server(desk, create_app(desk, LIMITS, token), socket, drain_s)
     thread = threading.Thread(target=server.serve_until_told)
