@@ -48,17 +48,12 @@ def adapter(folder: Path, base: Path, config: AdapterConfig, seed: int) -> Path:
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path) -> dict[str, Path]:
     place = tmp_path_factory.mktemp("voices")
-    return {
-        "lora": adapter(
-            place / "lora", tiny_base, AdapterConfig(Kind.lora, ["q_proj", "down_proj"], None, 4, 2.0, 0.0), 1
-        ),
-        "dora": adapter(
-            place / "dora", tiny_base, AdapterConfig(Kind.dora, ["v_proj", "o_proj", "up_proj"], None, 2, 2.0, 0.0), 2
-        ),
-        "other": adapter(
-            place / "other", tiny_base, AdapterConfig(Kind.lora, ["q_proj", "k_proj"], None, 8, 2.0, 0.0), 3
-        ),
+    configs = {
+        "lora": AdapterConfig(Kind.lora, ["q_proj", "down_proj"], None, 4, 2.0, 0.0),
+        "dora": AdapterConfig(Kind.dora, ["v_proj", "o_proj", "up_proj"], None, 2, 2.0, 0.0),
+        "other": AdapterConfig(Kind.lora, ["q_proj", "k_proj"], None, 8, 2.0, 0.0),
     }
+    return {name: adapter(place / name, tiny_base, config, seed) for seed, (name, config) in enumerate(configs.items())}
 
 
 def loaded(tiny_base: Path, folders: dict[str, Path], kept_tokens: int = 4096) -> tuple[Any, Voices]:

@@ -222,7 +222,7 @@ class Speaker:
         for number, logprobs_V in steps:
             token = int(number)
             self.kept.tokens.append(token)
-            yield token, -float(logprobs_V[token])
+            yield token, -_at(logprobs_V, token)
             if token in self._base.tokenizer.eos_token_ids:
                 break
         steps.close()
@@ -261,6 +261,13 @@ def require_room(base: Base, prompt_tokens: int, reply_tokens: int) -> None:
 def _nats(logits_B_V: mx.array, tokens_B: mx.array) -> mx.array:
     chosen_B = mx.take_along_axis(logits_B_V, tokens_B[:, None], axis=-1)[:, 0]
     return (mx.logsumexp(logits_B_V, axis=-1) - chosen_B).astype(mx.float32)
+
+
+def _at(values_V: mx.array, place: int) -> float:
+    # What is computed already is read where it lies; taking one of it would be one more thing to compute and wait for.
+    if values_V.dtype == mx.float32:
+        return float(np.array(values_V, copy=False)[place])
+    return float(values_V[place])
 
 
 def _alone(choose: Choose, place: int, logits_B_V: mx.array) -> mx.array:
