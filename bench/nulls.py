@@ -128,9 +128,9 @@ def resampled(rows: Rows, names: Sequence[str]) -> Rows:
 
 def verdict(generations: Rows, likelihoods: Rows, splits: dict[str, Rows]) -> tuple[Verdict, list[str]]:
     """Return the decision without the caps of a demo, and the gates that do not pass."""
-    metrics, *_ = judge.evaluate(
+    metrics = judge.evaluate(
         gather(splits, generations), likelihoods, {}, replace(load(EvaluateConfig), draws=1000)
-    )
+    ).metrics
     paths = ("metrics/split.json", "models/adapter/recipe.json", "models/base/identity.json", "metrics/ingest.json")
     evidence = Evidence(metrics, *(read_json(Path(path)) for path in paths))
     found = [one for one in gates(evidence, replace(load(PromoteConfig), human=Human.waived)) if one.name not in LIFTED]

@@ -9,12 +9,13 @@ import pytest
 
 import stages.evaluate as stage
 from stages.evaluate.alarms import secrets
+from stages.evaluate.judgement import Judgement
 from stages.evaluate.replies import Reply, real_replies
 from stages.evaluate.report import Tree
 from tests import persona
 from twin.config.evaluate import EvaluateConfig
 from twin.errors import DataError
-from twin.files import write_jsonl, write_text
+from twin.files import write_json, write_jsonl, write_text
 
 CONFIG = EvaluateConfig(draws=300, seed=1, bucket_replies=99)
 Row = dict[str, Any]
@@ -25,9 +26,10 @@ def metrics() -> Any:
     return evaluated(persona.splits())[0]
 
 
-def evaluated(parts: dict[str, list[Row]], config: EvaluateConfig = CONFIG) -> tuple[Tree, stage.Judgement]:
+def evaluated(parts: dict[str, list[Row]], config: EvaluateConfig = CONFIG) -> tuple[Tree, Judgement]:
     data = stage.gather(parts, persona.generations(parts))
-    return stage.evaluate(data, persona.likelihoods(parts), {}, config)
+    made = stage.evaluate(data, persona.likelihoods(parts), {}, config)
+    return made.metrics, made.judgement
 
 
 def leaves(tree: Any) -> list[Any]:
@@ -70,7 +72,7 @@ def test_every_view_is_given_without_stock_phrases_too() -> None:
 
 
 def test_too_little_calibration_leaves_the_rubric_unknown_and_without_numbers() -> None:
-    found, judgement, _ = evaluated(persona.splits(), EvaluateConfig(draws=300, seed=1, bucket_replies=151))
+    found, judgement = evaluated(persona.splits(), EvaluateConfig(draws=300, seed=1, bucket_replies=151))
     instrument = found["instrument"]
     assert isinstance(instrument, dict)
     assert instrument["state"] == "UNKNOWN"
@@ -81,7 +83,7 @@ def test_too_little_calibration_leaves_the_rubric_unknown_and_without_numbers() 
 
 def test_each_reply_of_each_arm_has_its_score_with_the_rules_that_capped_it() -> None:
     parts = persona.splits()
-    _, judgement, _ = evaluated(parts)
+    _, judgement = evaluated(parts)
     rows = {(row["prompt_set"], row["arm"], row["prompt_id"]): row for row in judgement.rows}
     assert len(rows) == len(judgement.rows) == 10 * 3 + 90 * 4 + 20 * 4 + 10 + 29 * 10
     slop = rows["self_test", "adversary/slop_opener", "deploy"]
@@ -121,6 +123,8 @@ def test_the_stage_writes_the_same_bytes_twice(tmp_path: Path, monkeypatch: pyte
     write_jsonl(tmp_path / "data/generate/generations.jsonl", persona.generations(parts))
     write_jsonl(tmp_path / "data/generate/nll.jsonl", persona.likelihoods(parts))
     write_jsonl(tmp_path / "data/generate/further.jsonl", [])
+    write_jsonl(tmp_path / "data/generate/live.jsonl", [])
+    write_json(tmp_path / "data/generate/decoding.json", {})
     write_jsonl(tmp_path / "data/split/canaries.jsonl", [])
     write_text(tmp_path / "params.yaml", "evaluate: {draws: 300, seed: 1, bucket_replies: 99}\n")
     outs = [Path("metrics/evaluate.json"), Path("data/evaluate/scores.jsonl"), Path("data/evaluate/rubric.json")]

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stages.evaluate.acts import ACTS, act_agreement, confusion, kappa, macro_f1, read_labels
+from stages.evaluate.acts import ACTS, act_agreement, confusion, kappa, macro_f1, read_labels, trusted
 from stages.evaluate.replies import Reply
 from twin.config.evaluate import EvaluateConfig
 from twin.errors import DataError
@@ -36,7 +36,7 @@ def compared(person: list[str], twin: list[str]) -> Any:
         "R": [said(act, n, "R", "test") for n, act in enumerate(person)],
         "X": [said(act, n, "X", "test") for n, act in enumerate(twin)],
     }
-    return act_agreement(arms, *known(), CONFIG)
+    return act_agreement(arms, trusted(*known(), CONFIG), CONFIG)
 
 
 def codes(*acts: str) -> Any:
@@ -75,7 +75,7 @@ def test_one_act_for_everything_is_worth_what_chance_is_worth() -> None:
 
 
 def test_labels_without_a_pattern_leave_the_agreement_unknown() -> None:
-    found = act_agreement({"R": [said("ask", 1, "R", "test")], "X": []}, *known(labels=False), CONFIG)
+    found = act_agreement({"R": [said("ask", 1, "R", "test")], "X": []}, trusted(*known(labels=False), CONFIG), CONFIG)
     assert found["state"] == "UNKNOWN"
     assert "kappa" in str(found["why"])
     assert float(str(found["kappa"])) < 0.7
@@ -85,17 +85,20 @@ def test_labels_of_another_export_are_counted_and_change_nothing() -> None:
     replies, labels = known()
     arms = {"R": [said("ask", 1, "R", "test")], "X": [said("ask", 1, "X", "test")]}
     others = {f"elsewhere-{n}": "ask" for n in range(500)}
-    assert act_agreement(arms, replies, others, CONFIG)["state"] == "UNKNOWN"
-    found = act_agreement(arms, replies, labels | others, CONFIG)
+    assert act_agreement(arms, trusted(replies, others, CONFIG), CONFIG)["state"] == "UNKNOWN"
+    found = act_agreement(arms, trusted(replies, labels | others, CONFIG), CONFIG)
     assert (found["state"], found["elsewhere"]) == ("PASS", 500)
-    assert found["X"] == act_agreement(arms, replies, labels, CONFIG)["X"]
+    assert found["X"] == act_agreement(arms, trusted(replies, labels, CONFIG), CONFIG)["X"]
 
 
 def test_the_replies_of_the_test_set_never_fit_the_labeller() -> None:
     replies, labels = known()
     arms = {"R": [said("ask", n, "R", "test") for n in range(9)], "X": [said("ask", n, "X", "test") for n in range(9)]}
     lies = {f"test-{n}": "continue" for n in range(9)}
-    assert act_agreement(arms, replies, labels | lies, CONFIG)["X"] == act_agreement(arms, replies, labels, CONFIG)["X"]
+    assert (
+        act_agreement(arms, trusted(replies, labels | lies, CONFIG), CONFIG)["X"]
+        == act_agreement(arms, trusted(replies, labels, CONFIG), CONFIG)["X"]
+    )
 
 
 @pytest.mark.parametrize(

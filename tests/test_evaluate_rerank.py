@@ -49,7 +49,8 @@ def test_the_most_personal_draw_is_chosen_and_judged_as_an_arm_of_its_own() -> N
     parts = splits()
     config = EvaluateConfig(draws=300, seed=1, bucket_replies=99)
     found: Any
-    found, judgement, reranker = stage.evaluate(data(parts), persona.likelihoods(parts), {}, config)
+    made = stage.evaluate(data(parts), persona.likelihoods(parts), {}, config)
+    found, judgement, reranker = made.metrics, made.judgement, made.reranker
     assert found["reranker"] | {"changed": 1.0, "samples": 3, "state": "PASS"} == found["reranker"]
     assert found["reranker"]["fitted_on_person"] == 120
     means = {arm: found["rubric_test"]["all"][arm]["value"] for arm in ("X", "K")}

@@ -30,6 +30,8 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_jsonl(root / "data/generate/generations.jsonl", persona.generations(parts))
     write_jsonl(root / "data/generate/nll.jsonl", persona.likelihoods(parts))
     write_jsonl(root / "data/generate/further.jsonl", [])
+    write_jsonl(root / "data/generate/live.jsonl", [])
+    write_json(root / "data/generate/decoding.json", {})
     write_jsonl(root / "data/split/canaries.jsonl", [])
     base = {"id": "small", "fixture": True}
     write_json(root / "models/base/identity.json", base)

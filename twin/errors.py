@@ -4,6 +4,7 @@
     ├── ConfigError     (ValueError)    a parameter is unknown, of the wrong type, out of range or missing
     ├── DataError       (ValueError)    an input row, file or split is not usable
     ├── ModelError      (ValueError)    a base model or adapter is not what it should be
+    │   └── RoomError                   prompt and reply do not fit into the model's context
     ├── MemoryPlanError (MemoryError)   training would need, or needed, more memory than there is
     ├── TrainError      (RuntimeError)  training could not finish or its result does not hold
     ├── ProvenanceError (RuntimeError)  inputs changed while a stage ran, or hashes do not agree
@@ -28,6 +29,16 @@ class DataError(TwinError, ValueError):
 
 class ModelError(TwinError, ValueError):
     """A base model or an adapter is not what it should be."""
+
+
+class RoomError(ModelError):
+    """Prompt and reply do not fit into the model's context."""
+
+    def __init__(self, message: str, *, context_tokens: int, prompt_tokens: int, reply_tokens: int) -> None:
+        super().__init__(message)
+        self.context_tokens = context_tokens
+        self.prompt_tokens = prompt_tokens
+        self.reply_tokens = reply_tokens
 
 
 class MemoryPlanError(TwinError, MemoryError):

@@ -157,6 +157,15 @@ def attach(base: Base, folder: Path) -> Adapter:
     return Adapter(base.model)
 
 
+def leave_thread() -> None:
+    """Join the threads that MLX made for this one; the last thing a thread other than the main one does with MLX.
+
+    Without it the process is aborted when the thread ends, "terminate called without an active exception".
+    Source: ml-explore/mlx pull requests 3395 and 4110.
+    """
+    mx.clear_streams()
+
+
 def trainable(model: nn.Module) -> dict[str, mx.array]:
     """Return the trainable parameters by name."""
     return dict(tree_flatten(model.trainable_parameters()))

@@ -120,32 +120,56 @@ def macro_f1(tables: Array) -> Array:
     return result
 
 
-def act_agreement(
-    arms: Mapping[str, Sequence[Reply]], known: Sequence[Reply], labels: Mapping[str, str], config: EvaluateConfig
-) -> Tree:
-    """Return how well each arm's acts match those of the person, or why that is unknown.
+@dataclass(frozen=True)
+class Trusted:
+    """A labeller that was tried against the hand; None where it may not be used, and `tree` says why."""
+
+    tree: Tree
+    labeller: Labeller | None = None
+    ceiling: float = 0.0
+    """Macro-F1 against the hand on conversations that it has not seen."""
+
+
+def trusted(known: Sequence[Reply], labels: Mapping[str, str], config: EvaluateConfig) -> Trusted:
+    """Fit the labeller on the labelled replies among `known` and try it.
 
     Args:
-        arms: replies to the test prompts by arm, the person (R) among them.
-        known: replies of the person outside test; the labelled ones fit the labeller.
+        known: replies of the person outside test.
         labels: acts by id.
-        config: draws and seed of the bounds.
+        config: seed of the folds.
     """
     labelled = [reply for reply in known if reply.prompt_id in labels]
-    tested = {reply.prompt_id for reply in arms[REAL]}
     counts: Tree = {"labelled": len(labelled), "elsewhere": len(labels.keys() - {one.prompt_id for one in labelled})}
     codes = np.array([ACTS.index(labels[reply.prompt_id]) for reply in labelled], dtype=np.int64)
     conversations = {reply.conversation_id for reply in labelled}
-    if len(labelled) < LABELS_MIN or len(set(codes.tolist())) < 2 or len(conversations) < FOLDS or not tested:
-        return counts | {"state": "UNKNOWN", "why": f"{len(labelled)} labelled replies; {LABELS_MIN} are needed"}
+    if len(labelled) < LABELS_MIN or len(set(codes.tolist())) < 2 or len(conversations) < FOLDS:
+        return Trusted(
+            counts | {"state": "UNKNOWN", "why": f"{len(labelled)} labelled replies; {LABELS_MIN} are needed"}
+        )
     labeller, held_out = fit_labeller(labelled, codes, config.seed)
     agreed = kappa(codes, held_out)
     counts |= {"kappa": agreed}
     if agreed < KAPPA_MIN:
-        return counts | {"state": "UNKNOWN", "why": f"the labeller's kappa is {agreed:.2f}; {KAPPA_MIN} is needed"}
-    ceiling = float(macro_f1(confusion(codes, held_out)))
+        why = f"the labeller's kappa is {agreed:.2f}; {KAPPA_MIN} is needed"
+        return Trusted(counts | {"state": "UNKNOWN", "why": why})
+    return Trusted(counts | {"state": "PASS"}, labeller, float(macro_f1(confusion(codes, held_out))))
+
+
+def act_agreement(arms: Mapping[str, Sequence[Reply]], made: Trusted, config: EvaluateConfig) -> Tree:
+    """Return how well each arm's acts match those of the person, or why that is unknown.
+
+    Args:
+        arms: replies to the test prompts by arm, the person (R) among them.
+        made: the labeller.
+        config: draws and seed of the bounds.
+    """
+    labeller, ceiling = made.labeller, made.ceiling
+    if labeller is None:
+        return made.tree
+    if not arms[REAL]:
+        return made.tree | {"state": "UNKNOWN", "why": "there are no test replies"}
     tuned = [arm for arm in arms if arm not in (REAL, *PROMPTED)]
-    return counts | {"state": "PASS", **{arm: _agreement(arms, arm, labeller, ceiling, config) for arm in tuned}}
+    return made.tree | {arm: _agreement(arms, arm, labeller, ceiling, config) for arm in tuned}
 
 
 def _agreement(

@@ -26,6 +26,7 @@ class Judgement:
     metrics: Tree
     rows: Rows
     artefact: Tree
+    rubric: Rubric | None = None
 
 
 def unjudged(data: Data, why: str, usual: Usual, rules: Sequence[Rule]) -> Judgement:
@@ -60,7 +61,7 @@ def judged(data: Data, usual: Usual, rules: tuple[Rule, ...], config: EvaluateCo
         "side_by_side": side_by_side(scores["valid"]),
         "protocol10": {arm: {"value": mean_score(found), "n": len(found)} for arm, found in scores["protocol"].items()},
     }
-    return Judgement(metrics, _rows(scores), rubric.artefact())
+    return Judgement(metrics, _rows(scores), rubric.artefact(), rubric)
 
 
 Scores = dict[str, dict[str, list[Score]]]

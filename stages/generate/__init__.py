@@ -6,7 +6,9 @@ the ten fixed prompts, the test prompts and twenty of valid; B0 and B1 all of ca
 under every arm; under B0 and X also replies of train, whose gain shows what was memorised, and real replies to other
 prompts, among which the right one has to be recognised. Where the twin draws several replies to a prompt, those after
 the first lie apart, with what the re-ranker that chooses among them is fitted on: the base's replies to the rest of
-valid. Everything after this stage reads its files and needs no model.
+valid. Apart lies too what a live reply is judged by: the twin's replies to all of cal, on which its confidence is
+fitted, and arm F, the twin shown the facts that a graph has for a prompt. Everything after this stage reads its files
+and needs no model.
 """
 
 import time
@@ -18,6 +20,7 @@ from typing import Any
 import mlx.core as mx
 
 from stages.generate.arms import Arm, Row, decoder
+from stages.generate.live import WITH_FACTS, Informed, questions_of, with_known
 from stages.generate.questions import Message, Question, few_shot, protocol_questions, questions, spread
 from stages.generate.tasks import Task, canary_tasks, choice_tasks, real_tasks
 from twin.adapter import RECIPE_FILE, WEIGHTS_FILE
@@ -52,7 +55,7 @@ class Asked:
     valid: list[Question]
     """These three are answered by every arm."""
     cal: list[Question]
-    """Answered by the base arms, to calibrate the judge."""
+    """Answered by the base arms, to calibrate the judge, and by the twin, to calibrate its confidence."""
     pairs: list[Message]
     """Few-shot pairs of arm B1."""
     held_out: list[Task]
@@ -61,6 +64,8 @@ class Asked:
     """What else valid holds, if the twin draws several replies: the base arms' replies fit the re-ranker."""
     extra: list[Task]
     """As many replies of train, choices among real replies, and canaries: what B0 and X are scored on too."""
+    informed: list[Informed] = field(default_factory=list)
+    """Test prompts and the ten of which the graph knows something: arm F."""
 
     @property
     def shared(self) -> list[Question]:
@@ -75,8 +80,9 @@ def ask(splits: Mapping[str, list[Row]], recipe: PromptRecipe, config: GenerateC
     side_by_side = spread(splits["valid"], SIDE_BY_SIDE)
     shown = {row["id"] for row in side_by_side}
     learned = questions("train", spread(splits["train"], len(splits["test"])))
+    fixed = protocol_questions(protocol(), recipe)
     return Asked(
-        protocol=protocol_questions(protocol(), recipe),
+        protocol=fixed,
         test=test,
         valid=questions("valid", side_by_side),
         cal=questions("cal", splits["cal"]),
@@ -84,17 +90,20 @@ def ask(splits: Mapping[str, list[Row]], recipe: PromptRecipe, config: GenerateC
         unseen=questions("valid", [row for row in splits["valid"] if row["id"] not in shown] if several else []),
         held_out=real_tasks(questions("test", splits["test"])),
         extra=[*real_tasks(learned), *choice_tasks(test, recipe), *canary_tasks(splits["canaries"])],
+        informed=with_known([*fixed, *test], config.graph),
     )
 
 
 @dataclass(frozen=True)
 class Said:
-    """What the arms said: rows of the three files."""
+    """What the arms said: rows of the four files."""
 
     answers: list[Row] = field(default_factory=list)
     likelihoods: list[Row] = field(default_factory=list)
     further: list[Row] = field(default_factory=list)
     """Draws of X after the first, and the base arms' replies to the rest of valid."""
+    live: list[Row] = field(default_factory=list)
+    """X on cal, and arm F."""
 
 
 def generate(
@@ -113,7 +122,8 @@ def generate(
     speaker = Speaker(base)
     decode, said = decoder(config), Said()
     draws = (3 if champion is None else 4) + config.samples - 1
-    tell = _teller(draws * len(asked.shared) + 2 * len([*asked.cal, *asked.unseen]))
+    further = 2 * len(asked.unseen) + 3 * len(asked.cal) + len(asked.informed)
+    tell = _teller(draws * len(asked.shared) + further)
     for arm in (Arm("B0", base, speaker), Arm("B1", base, speaker, asked.pairs)):
         for some in (asked.shared, asked.cal):
             said.answers.extend(arm.answers(some, decode, tell))
@@ -131,6 +141,11 @@ def generate(
         tuned = Arm(name, base, speaker)
         said.answers.extend(tuned.answers(asked.shared, decode, tell))
         said.likelihoods.extend(tuned.likelihoods([*asked.held_out, *tasks]))
+        if name == "X":
+            said.live.extend(tuned.answers(asked.cal, decode, tell))
+            facts = {(one.question.prompt_set, one.question.id): one.known() for one in asked.informed}
+            knowing = Arm(WITH_FACTS, base, speaker).answers(questions_of(asked.informed), decode, tell)
+            said.live.extend(row | facts[row["prompt_set"], row["prompt_id"]] for row in knowing)
         for sample in range(1, config.samples if name == "X" else 1):
             drawn = tuned.answers(asked.shared, decode, tell, sample)
             said.further.extend(row | {"sample": sample} for row in drawn)
@@ -153,14 +168,17 @@ def _in_order(said: Said, asked: Asked) -> Said:
         return scored[row["prompt_set"], row["prompt_id"], row["reply_id"]], row["arm"]
 
     return Said(
-        sorted(said.answers, key=answer), sorted(said.likelihoods, key=likelihood), sorted(said.further, key=answer)
+        sorted(said.answers, key=answer),
+        sorted(said.likelihoods, key=likelihood),
+        sorted(said.further, key=answer),
+        sorted(said.live, key=answer),
     )
 
 
-def decoding(config: GenerateConfig, champion: Path | None) -> dict[str, Any]:
-    """Return how every arm answered."""
-    arms = ["B0", "B1", "X", *(["C"] if champion else [])]
-    return {"method": "drawn" if config.temperature else "greedy", "arms": arms, **asdict(config)}
+def decoding(config: GenerateConfig, champion: Path | None, run_id: str) -> dict[str, Any]:
+    """Return how every arm answered, and which run made the twin."""
+    arms = ["B0", "B1", "X", *(["C"] if champion else []), *([WITH_FACTS] if config.graph else [])]
+    return {"method": "drawn" if config.temperature else "greedy", "arms": arms, "run_id": run_id, **asdict(config)}
 
 
 def registered(champion: str | None) -> Path | None:
@@ -208,12 +226,14 @@ def main() -> None:
         write_jsonl(part / "generations.jsonl", said.answers)
         write_jsonl(part / "nll.jsonl", said.likelihoods)
         write_jsonl(part / "further.jsonl", said.further)
-        write_json(part / "decoding.json", decoding(config, champion))
+        write_jsonl(part / "live.jsonl", said.live)
+        write_json(part / "decoding.json", decoding(config, champion, recipe["run"]["id"]))
+    every = [*said.answers, *said.further, *said.live]
     record(
         "generate",
         {
-            "replies": len(said.answers) + len(said.further),
-            "reply_tokens": sum(row["tokens"] for row in [*said.answers, *said.further]),
+            "replies": len(every),
+            "reply_tokens": sum(row["tokens"] for row in every),
             "answering_s": round(time.perf_counter() - started_s, 3),
             "peak_array_bytes": mx.get_peak_memory(),
         },

@@ -54,7 +54,8 @@ class Arm:
         tokens = [prompt_tokens(messages, self._base.tokenizer) for messages in shown]
         rows = []
         for place, reply in self._speaker.replies(tokens, decoder.max_tokens, decoder.choose(asked, sample)):
-            said = {"arm": self.name, "text": reply.text, "tokens": reply.tokens, "stopped": reply.stopped}
+            said: Row = {"arm": self.name, "text": reply.text, "tokens": reply.tokens, "stopped": reply.stopped}
+            said |= {"nats": reply.nats, "worst_nats": reply.worst_nats}
             rows.append(asked[place].known() | said | {"messages_sha256": messages_sha256(shown[place])})
             tell()
         return rows

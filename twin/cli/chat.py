@@ -1,34 +1,33 @@
-"""`twin chat`: talk to the twin in the terminal, with the prompt it learned under."""
+"""`twin chat`: talk to the twin in the terminal, with the prompt it learned under and what lies behind each reply."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from twin.errors import ModelError
-from twin.files import read_json
-
 if TYPE_CHECKING:
-    from twin.conversation import Role, Turn
-    from twin.model import Adapter, Base
-    from twin.prompt import Dialogue, Embed, Prompt, PromptRecipe
-    from twin.reply import Speaker
-    from twin.reranker import Reranker
+    from twin.live import Behind
+    from twin.live.engine import SpeakerEngine
+    from twin.live.twin import LiveTwin
+    from twin.prompt import Message, Prompt
 
-TEMPERATURE = 0.7
-"""Of the replies drawn to choose among, as conf/experiment/sampled.yaml evaluates them."""
 MOST_SAMPLES = 32
 HELP = """\
 /base    answer with the base instead of the twin, and back
-/prompt  show the exact prompt of the last reply, with its tag
+/facts   what the graph knew about your last message
+/graph   whether the graph answers, and how large it is
 /new     start a new conversation
+/prompt  show the exact prompt of the last reply, with its tag
+/tag     the trajectory tag of the last reply
+/why     why the last reply is auto, draft or abstain, and its numbers
 /quit    leave (also Ctrl-D)"""
+NOTHING = "Nothing has been answered yet."
 
 
 def chat(
+    *,
     adapter: Annotated[Path, typer.Option(help="Adapter folder with its recipe.json.")] = Path("models/adapter"),
     base: Annotated[
         str | None, typer.Option(help="Folder of the base model, for a base that lies outside the repository.")
@@ -36,14 +35,21 @@ def chat(
     embedder: Annotated[
         str | None, typer.Option(help="Folder of the embedder's model, if the adapter learned with one from a folder.")
     ] = None,
+    graph: Annotated[
+        str | None,
+        typer.Option(
+            help="Address, SQLite file, or CSV/JSONL of facts; else GRAPH_KERNEL_URL, .work/graph.sqlite; none."
+        ),
+    ] = None,
+    settings: Annotated[Path | None, typer.Option(help="YAML that changes twin/live/settings.yaml.")] = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest reply, in tokens.")] = 256,
     samples: Annotated[
         int,
         typer.Option(min=1, max=MOST_SAMPLES, help="Replies to draw; the most personal is said. 1 decodes greedily."),
     ] = 1,
 ) -> None:
-    """Talk to the twin; /base toggles the adapter, /prompt shows the exact prompt with its tag."""
-    twin = Chat.load(adapter, base, embedder, max_tokens)
+    """Talk to the twin; /why tells what lies behind a reply, /prompt shows the exact prompt with its tag."""
+    twin = Chat.load(adapter, base, embedder, graph=graph, settings=settings, max_tokens=max_tokens)
     if samples > 1:
         twin.choose_among(samples, Path("data/evaluate"))
     typer.echo(f"{twin.title}\nYou are the partner; the twin answers. /help lists the commands.\n")
@@ -61,55 +67,49 @@ def chat(
             typer.echo(f"{twin.voice:5} > ", nl=False)
             for piece in twin.answer(line):
                 typer.echo(piece, nl=False)
-            typer.echo()
+            typer.echo(f"\n{twin.behind_line()}")
 
 
 @dataclass
 class Chat:
-    """A conversation with a loaded twin; everything about the prompt comes from the adapter's recipe."""
+    """A conversation with a live twin, in its messages; everything about the prompt comes from the adapter's recipe."""
 
-    recipe: "PromptRecipe"
-    embed: "Embed"
-    model: "Base"
-    layers: "Adapter"
-    speaker: "Speaker"
+    twin: "LiveTwin"
+    engine: "SpeakerEngine"
     max_tokens: int
     title: str = ""
-    voice: str = "twin"
-    turns: int = 0
+    temperature: float = 0.0
+    messages: "list[Message]" = field(default_factory=list)
     shown: "Prompt | None" = None
-    samples: int = 1
-    reranker: "Reranker | None" = None
-    dialogue: "Dialogue" = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._begin()
+    behind: "Behind | None" = None
 
     @classmethod
-    def load(cls, adapter: Path, base_folder: str | None, embedder_folder: str | None, max_tokens: int) -> "Chat":
-        """Load base, adapter and recipe.
+    def load(
+        cls,
+        adapter: Path,
+        base: str | None,
+        embedder: str | None,
+        *,
+        graph: str | None = None,
+        settings: Path | None = None,
+        max_tokens: int = 256,
+    ) -> "Chat":
+        """Load base, adapter, recipe, graph and calibration.
 
         Raises:
             ModelError: a file is missing or does not belong to the others.
         """
-        if not (adapter / "recipe.json").exists():
-            raise ModelError(
-                f"{adapter} holds no adapter. Train one with `dvc repro`, or name its folder: --adapter PATH."
-            )
-        from twin.base import resolve
-        from twin.embedder import restore
-        from twin.model import attach, load_base
-        from twin.prompt import PromptRecipe
-        from twin.reply import Speaker
+        from twin.live.load import assemble, graph_at, load_engine
+        from twin.live.settings import Settings
 
-        stored = read_json(adapter / "recipe.json")
-        recipe = PromptRecipe.from_json(stored["prompt"])
-        model = load_base(resolve(stored["base"], base_folder))
-        layers = attach(model, adapter)
-        room = model.context_tokens // 2 if model.context_tokens else max_tokens
-        title = f"{stored['base']['id']} with the adapter of run {stored['run']['id'][:12]}"
-        embed = restore(recipe.embedder, embedder_folder).embed
-        return cls(recipe, embed, model, layers, Speaker(model), min(max_tokens, room), title)
+        recipe, engine = load_engine(adapter, base)
+        twin = assemble(recipe, engine, embedder=embedder, graph=graph_at(graph), settings=Settings.load(settings))
+        return cls(twin, engine, max_tokens, engine.title)
+
+    @property
+    def voice(self) -> str:
+        """Who answers: the twin or the base."""
+        return "twin" if self.engine.tuned else "base"
 
     def choose_among(self, samples: int, folder: Path) -> None:
         """Draw so many replies from now on and say the most personal, by the re-ranker in `folder`.
@@ -117,6 +117,9 @@ class Chat:
         Raises:
             ModelError: the evaluation fitted none.
         """
+        from twin.errors import ModelError
+        from twin.files import read_json
+        from twin.live.choosing import TEMPERATURE, Choosing
         from twin.reranker import RERANKER, Reranker
 
         if not (folder / RERANKER).exists():
@@ -124,63 +127,85 @@ class Chat:
                 f"{folder} holds no {RERANKER}: the evaluation fits one where the twin draws several replies. Run "
                 "`dvc exp run -S +experiment=sampled`, or chat with --samples 1."
             )
-        self.samples, self.reranker = samples, Reranker.from_json(read_json(folder / RERANKER))
+        self.twin.engine = Choosing(self.engine, Reranker.from_json(read_json(folder / RERANKER)), samples)
+        self.temperature = TEMPERATURE
 
     def answer(self, text: str) -> Iterator[str]:
         """Answer the partner's `text`, piece by piece; the best of several comes whole."""
-        from twin.tokens import prompt_tokens
+        from threading import Event
 
-        self.dialogue.add(self._turn("partner", text))
-        self.shown = self.dialogue.prompt()
-        tokens = prompt_tokens(self.shown.messages, self.model.tokenizer)
-        pieces = []
-        for piece in self._best(tokens) if self.reranker else self.speaker.stream(tokens, self.max_tokens):
-            pieces.append(piece)
-            yield piece
-        self.dialogue.add(self._turn("person", "".join(pieces)))
+        from twin.live import Behind, Options
 
-    def _best(self, tokens: list[int]) -> Iterator[str]:
-        from twin.sampling import Drawn
-
-        assert self.reranker is not None
+        self.messages.append({"role": "user", "content": text})
         # The turn's number is the chance: the same conversation goes the same way again.
-        draw = Drawn(TEMPERATURE, [self.turns * MOST_SAMPLES + sample for sample in range(self.samples)])
-        drawn = dict(self.speaker.replies([tokens] * self.samples, self.max_tokens, draw))
-        texts = [drawn[sample].text for sample in range(self.samples)]
-        yield texts[self.reranker.best(texts)]
+        options = Options(self.max_tokens, self.temperature, seed=len(self.messages), conversation="chat")
+        pieces = []
+        for piece in self.twin.answer(self.messages, options, Event()):
+            if isinstance(piece, Behind):
+                self.behind = piece
+            else:
+                pieces.append(piece)
+                yield piece
+        self.shown = self.twin.last.prompt if self.twin.last else None
+        self._answered("".join(pieces))
+
+    def _answered(self, reply: str) -> None:
+        # An empty reply is no turn: the next message joins the one that it left unanswered.
+        if reply.strip():
+            self.messages.append({"role": "assistant", "content": reply})
+
+    def behind_line(self) -> str:
+        """Return what lies behind the last reply, in one short line."""
+        if self.behind is None:
+            return ""
+        one = self.behind
+        sure = "" if one.confidence is None else f" {one.confidence:.2f}"
+        graph = f"{len(one.facts)} facts" if one.graph == "ok" else f"graph {one.graph.partition(':')[0]}"
+        return (
+            f"        {one.action.value}{sure} · {graph} · {one.first_token_s:.2f} s · {one.tokens_per_s:.0f} tokens/s"
+        )
 
     def command(self, line: str) -> str:
         """Carry out a slash command and return what to print."""
-        if line == "/base":
-            return self._toggle()
-        if line == "/prompt":
-            return self._prompt()
-        if line == "/new":
-            self._begin()
-            return "A new conversation."
-        return HELP if line == "/help" else f"{line} is not a command.\n{HELP}"
+        told = {
+            "/base": self._switch,
+            "/facts": self._facts,
+            "/graph": self.twin.graph_size,
+            "/help": lambda: HELP,
+            "/new": self._begin,
+            "/prompt": self._prompt,
+            "/tag": lambda: NOTHING if self.behind is None else self.behind.tag or "The recipe wants no tag.",
+            "/why": self._why,
+        }.get(line)
+        return told() if told else f"{line} is not a command.\n{HELP}"
 
-    def _toggle(self) -> str:
-        twin = self.voice == "twin"
-        (self.layers.off if twin else self.layers.on)()
-        self.speaker.forget()
-        self.voice = "base" if twin else "twin"
+    def _switch(self) -> str:
+        self.engine.switch()
         return f"The {self.voice} answers now."
 
     def _prompt(self) -> str:
         if self.shown is None:
-            return "Nothing has been answered yet."
+            return NOTHING
         from twin.tokens import prompt_text
 
-        return prompt_text(self.shown.messages, self.model.tokenizer)
+        return prompt_text(self.shown.messages, self.engine.tokenizer)
 
-    def _turn(self, role: "Role", text: str) -> "Turn":
-        from twin.conversation import Turn
+    def _facts(self) -> str:
+        if self.behind is None:
+            return NOTHING
+        if self.behind.facts:
+            return "\n".join(self.behind.facts)
+        return "None of its names has facts." if self.behind.graph == "ok" else f"graph {self.behind.graph}"
 
-        self.turns += 1
-        return Turn(f"live-{self.turns}", role, text, datetime.now(UTC))
+    def _why(self) -> str:
+        if self.behind is None:
+            return NOTHING
+        one = self.behind
+        lines = [f"{one.action.value}: {one.reason}", f"run {one.run_id[:12] or 'none, the base'}, graph {one.graph}"]
+        lines += [f"{one.prompt_tokens} tokens of prompt, {one.cached_tokens} of them kept from before"]
+        lines += [f"{one.reply_tokens} tokens of reply, ended by {one.finish}"]
+        return "\n".join(lines)
 
-    def _begin(self) -> None:
-        from twin.prompt import Dialogue
-
-        self.dialogue = Dialogue(self.recipe, self.embed)
+    def _begin(self) -> str:
+        self.messages, self.shown, self.behind = [], None, None
+        return "A new conversation."

@@ -23,6 +23,9 @@ class GenerateConfig:
     """Replies the twin draws to each prompt; from 2 on an arm more answers with the most personal of them."""
     seed: Annotated[int, Bounds(ge=0)]
     """Fixes what is drawn."""
+    graph: str | None
+    """Facts under data/graph that the twin answers with too (arm F), to see whether its voice bears them; null asks
+    nothing."""
 
 
 def contradictions(config: GenerateConfig) -> Iterator[str]:

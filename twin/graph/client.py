@@ -4,8 +4,9 @@ Nothing is remembered between calls, so a failure is never taken for an answer l
 """
 
 import asyncio
+import itertools
 import threading
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Any, TypeVar
@@ -37,6 +38,10 @@ from twin.graph.walk import cut
 
 T = TypeVar("T")
 KNOWLEDGE = "/api/knowledge"
+MOST_NAMES = 24
+"""Of those whose being known is asked."""
+AT_ONCE = 8
+"""Requests under way for them; the kernel has ten connections to its database."""
 
 
 class AsyncGraphClient:
@@ -124,6 +129,22 @@ class AsyncGraphClient:
     async def aliases(self, query: str) -> tuple[AliasMatch, ...]:
         """Return the names of the entities that a text names, by the server's table."""
         return await self._connection.ask("GET", f"{KNOWLEDGE}/aliases", _aliases, params={"query": query})
+
+    async def known(self, names: Sequence[str]) -> Mapping[str, str]:
+        """Return which names are those of entities, each with the canonical one; the first 24 are asked for."""
+        canonical = {name: self.names.canonical(name) for name in names}
+        wanted = list(dict.fromkeys(entity for entity in canonical.values() if entity))[:MOST_NAMES]
+        gate = asyncio.Semaphore(AT_ONCE)
+
+        async def has(entity: str) -> bool:
+            async with gate:
+                # The total comes without any row.
+                return bool(
+                    (await self.query(entity, limit=0)).total or (await self.query(object=entity, limit=0)).total
+                )
+
+        there = set(itertools.compress(wanted, await asyncio.gather(*map(has, wanted))))
+        return {name: entity for name, entity in canonical.items() if entity in there}
 
     async def ready(self) -> Ready:
         """Return whether queries can work, which neither `/health` nor `/health/live` tells."""
@@ -259,6 +280,10 @@ class GraphClient:
     def aliases(self, query: str) -> tuple[AliasMatch, ...]:
         """Return the names of the entities that a text names, by the server's table."""
         return self._wait(self._client.aliases(query))
+
+    def known(self, names: Sequence[str]) -> Mapping[str, str]:
+        """Return which names are those of entities, each with the canonical one; the first 24 are asked for."""
+        return self._wait(self._client.known(names))
 
     def ready(self) -> Ready:
         """Return whether queries can work."""

@@ -1,6 +1,6 @@
 """A graph in a file of this machine, or in memory: the interface over SQLite, with no service to run."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from twin.errors import GraphError
@@ -105,6 +105,12 @@ class EmbeddedGraph:
     def aliases(self, query: str) -> tuple[AliasMatch, ...]:
         """Return the names of the entities that a text names."""
         return tuple(self.names.matches(query))
+
+    def known(self, names: Sequence[str]) -> Mapping[str, str]:
+        """Return which names are those of entities, each with the canonical one."""
+        canonical = {name: self.names.canonical(name) for name in names}
+        there = self.store.known({*canonical.values()} - {""})
+        return {name: entity for name, entity in canonical.items() if entity in there}
 
     def ready(self) -> Ready:
         """Return whether the file can be read."""

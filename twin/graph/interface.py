@@ -4,7 +4,7 @@ Names are made canonical and predicates lower-case before anything is written, a
 GraphError: the graph did not answer, or not in a way that can be used.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from twin.graph.names import Names
@@ -94,6 +94,12 @@ class Graph(Protocol):
 
     def aliases(self, query: str) -> tuple[AliasMatch, ...]:
         """Return the names of the entities that a text names, by the graph's own table."""
+
+    def known(self, names: Sequence[str]) -> Mapping[str, str]:
+        """Return which names are those of entities, each with the canonical one.
+
+        A graph behind HTTP has no route for this and is asked twice for each name, so of many it sees the first 24.
+        """
 
     def ready(self) -> Ready:
         """Return whether queries can work; a graph that does not answer is not ready, and raises nothing."""

@@ -50,6 +50,9 @@ _ADJACENT: Final = {
     "incoming": f"{_TO} {_SUREST}",
     "both": f"SELECT * FROM ({_FROM} {_SUREST}) UNION ALL SELECT * FROM ({_TO} AND subject <> ?1 {_SUREST}) {_SUREST}",
 }
+_KNOWN: Final = (
+    "SELECT 1 WHERE EXISTS (SELECT 1 FROM facts WHERE subject = ?1) OR EXISTS (SELECT 1 FROM facts WHERE object = ?1)"
+)
 
 
 class Store:
@@ -174,6 +177,11 @@ class Store:
         statement = _ADJACENT.get(direction, _ADJACENT["outgoing"])
         with self._using() as connection:
             return connection.execute(statement, (entity,)).fetchall()
+
+    def known(self, entities: Iterable[str]) -> set[str]:
+        """Return which entities have an edge: two look-ups in an index each, whatever the size of the graph."""
+        with self._using() as connection:
+            return {entity for entity in entities if connection.execute(_KNOWN, (entity,)).fetchone()}
 
     def stats(self) -> Stats:
         """Return the size of the graph; predicates of equal count in alphabetical order."""
