@@ -38,10 +38,11 @@ def _register() -> None:
     from twin.cli.plan import plan
     from twin.cli.promote import promote
     from twin.cli.rate import rate
+    from twin.cli.report import report
     from twin.cli.summary import summary
     from twin.cli.trajectory import trajectory
 
-    for command in (bring, chat, compare, export, forget, note, plan, promote, rate, summary, trajectory):
+    for command in (bring, chat, compare, export, forget, note, plan, promote, rate, report, summary, trajectory):
         app.command()(command)
     app.add_typer(graph)
 
