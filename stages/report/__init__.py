@@ -10,7 +10,7 @@ from typing import Any, Final
 from stages.report import charts
 from stages.report.card import card
 from stages.report.funnel import funnel, held, parts
-from stages.report.material import METRICS, Material, at, flat, gather
+from stages.report.material import KINDS, METRICS, Material, Tree, at, flat, gather
 from stages.report.measures import COLUMNS, measures, unmeasured
 from stages.report.replies import arms, fixed, rules, test
 from stages.report.verdict import verdict
@@ -57,6 +57,7 @@ def _judged(material: Material) -> dict[str, Any]:
     others = {name: tree for name, tree in material.metrics.items() if name not in METRICS}
     return {
         "verdict": verdict(decision),
+        "in_short": in_short(evaluate),
         "fixed": ten,
         "fixed_arms": arms(ten),
         "test": some,
@@ -84,7 +85,7 @@ def _made(material: Material) -> dict[str, Any]:
         "curves": [
             ("Loss per supervised token (nats)", charts.loss(material.curves)),
             ("Learning rate", charts.learning_rate(material.curves)),
-            ("Gradient norm before clipping", charts.gradient_norm(material.curves, clip)),
+            (_norm(clip), charts.gradient_norm(material.curves, clip)),
         ],
         "memory": charts.memory(predicted) if predicted else None,
         "memory_title": f"Predicted before training: {size_text(predicted['total'])} at the peak" if predicted else "",
@@ -100,13 +101,28 @@ def _made(material: Material) -> dict[str, Any]:
     }
 
 
+def _norm(clip: float | None) -> str:
+    return "Gradient norm before clipping" + ("" if clip is None else f"; dashed: clipped to {clip:g}")
+
+
+def in_short(evaluate: Tree) -> str | None:
+    """Return the scores in a sentence; None if nothing was scored."""
+    found = {who: at(evaluate, f"rubric_test.all.{arm}") for arm, who in ARMS.items()}
+    means = [f"the {who} {one['value']:.2f}" for who, one in found.items() if one]
+    if not means:
+        return None
+    n = next(one["n"] for one in found.values() if one)
+    told = f"{', '.join(means[:-1])} and {means[-1]}"
+    return f"Of 3 points for sounding like the person, over {n} test prompts, {told}."
+
+
 def learned(material: Material) -> str:
     """Return in a sentence what was trained on what, and what came of it."""
     train, split, base = material.metrics["train"], material.metrics["split"], material.recipe["base"]
     adapter, loss = train["adapter"], train["valid"]["masked_nats_per_token"]
     own = split["parts"]["train"]
     return (
-        f"{adapter['kind'].upper()} of rank {adapter['rank']}, {adapter['parameters']:,} parameters on {base['id']}, "
+        f"{KINDS[adapter['kind']]} of rank {adapter['rank']}, {adapter['parameters']:,} parameters on {base['id']}, "
         f"learned from {own['replies']:,} replies of {own['conversations']:,} conversations: {train['status']} after "
         f"{train['updates']['run']:,} updates, {train['epochs']:.2f} epochs. On held-out replies the loss fell from "
         f"{loss['initial']:.2f} to {loss['best']:.2f} nats per supervised token."
@@ -129,7 +145,7 @@ def _named(material: Material) -> dict[str, Any]:
             False,
         ),
         ("from … to", f"{ingest['first'][:10]} … {ingest['last'][:10]}", False),
-        ("decoding", "; ".join(decision["decoding"]), False),
+        ("decoding", "; ".join(one for one in decision["decoding"] if not one.startswith("arms")), False),
     ]
     run_id = decision["run"]["id"]
     return {"run_id": run_id, "identity": identity, "reproduce": again, "links": LINKS, "hashes": decision["hashes"]}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
-from stages.report.material import Material, Tree, at
+from stages.report.material import KINDS, Material, Tree, at
 from stages.report.measures import measures
 from stages.report.verdict import verdict
 from twin.errors import DataError
@@ -50,6 +50,7 @@ def card(material: Material) -> str:
     environment.filters["number"] = number
     body = environment.from_string(read_text(TEMPLATE)).render(
         base=material.recipe["base"],
+        kind=KINDS[material.metrics["train"]["adapter"]["kind"]],
         adapter=material.metrics["train"]["adapter"] | {"keys": material.recipe["adapter"]["keys"]},
         verdict=verdict(material.metrics["decision"]),
         run_id=material.metrics["decision"]["run"]["id"],

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 Curves = Sequence[dict[str, float | None]]
 TERMS: Final = {
-    "weights": "weights of the base",
+    "weights": "weights",
     "adapter": "adapter",
-    "optimizer": "optimizer and best adapter",
-    "kept": "kept for the backward pass",
+    "optimizer": "optimizer",
+    "kept": "kept for backward",
     "passing": "passing",
 }
 SMALL_INCHES: Final = (2.35, 1.15)
@@ -37,6 +37,7 @@ def _figure(size: tuple[float, float] = INCHES, **margins: float) -> "tuple[Figu
     pictures.plain(axes, "bottom", "left")
     axes.grid(axis="y", color=pictures.FAINT, linewidth=0.6)
     axes.set_axisbelow(True)
+    axes.tick_params(labelsize=9)
     return made, axes
 
 
@@ -68,7 +69,7 @@ def _label(axes: "Axes", xs: Sequence[float], ys: Sequence[float], text: str, co
     """Name a line where it stands, in its colour: no key to look up."""
     place = len(xs) // 3 if above else len(xs) - 1
     away = (0, 26) if above else (0, -16)
-    axes.annotate(text, (xs[place], ys[place]), xytext=away, textcoords="offset points", color=colour, size=8.5,
+    axes.annotate(text, (xs[place], ys[place]), xytext=away, textcoords="offset points", color=colour, size=9,
                   ha="left" if above else "right", va="center")  # fmt: skip
 
 
@@ -100,9 +101,7 @@ def gradient_norm(curves: Curves, clip: float | None) -> "Markup":
         axes.plot(updates, norms, color=SERIES[0], linewidth=1.1)
         axes.set(xlabel="update", ylim=(0, max([*norms, clip or 0, 0.1]) * 1.08))
         if clip is not None:
-            axes.axhline(clip, color=pictures.QUIET, linewidth=1, linestyle=(0, (4, 3)))
-            axes.annotate(f"clipped to {clip:g}", (1, clip), xycoords=("axes fraction", "data"), xytext=(0, 7),
-                          textcoords="offset points", ha="right", color=pictures.QUIET, size=9)  # fmt: skip
+            axes.axhline(clip, color=SERIES[1], linewidth=1.2, linestyle=(0, (4, 3)))
         return figure
 
     clipped = f", clipped to {clip:g}" if clip is not None else ""
@@ -126,7 +125,7 @@ def rubric(evaluate: Tree) -> "Markup | None":
             axes.hlines(row, one["lower"], one["upper"], color=SERIES[0], linewidth=3)
             axes.plot([one["value"]], [row], "o", color=SERIES[0], markersize=6, clip_on=False)
             axes.annotate(f"{one['value']:.2f}", (one["value"], row), xytext=(0, 7), textcoords="offset points",
-                          ha="center", size=8, color=pictures.INK)  # fmt: skip
+                          ha="center", size=9, color=pictures.INK)  # fmt: skip
         axes.set(xlim=(-0.05, 3.05), ylim=(len(means) - 0.5, -0.75), xticks=[0, 1, 2, 3])
         axes.set_yticks(range(len(means)), [who for who, _ in means], color=pictures.INK, size=9)
         axes.spines["left"].set_visible(False)
@@ -141,11 +140,11 @@ def memory(predicted: Tree) -> "Markup":
     rows = [(words, predicted[term]) for term, words in TERMS.items()]
 
     def draw() -> "Figure":
-        figure, axes = _figure((INCHES[0], 1.3), left=0.44, right=0.84, top=0.99, bottom=0.03)
+        figure, axes = _figure((INCHES[0], 1.3), left=0.4, right=0.82, top=0.99, bottom=0.03)
         axes.grid(visible=False)
         axes.barh(range(len(rows)), [size for _, size in rows], 0.6, color=SERIES[0])
         for row, (_, size) in enumerate(rows):
-            axes.annotate(size_text(size), (size, row), xytext=(4, 0), textcoords="offset points", va="center", size=8)
+            axes.annotate(size_text(size), (size, row), xytext=(4, 0), textcoords="offset points", va="center", size=9)
         axes.set(ylim=(len(rows) - 0.5, -0.5), xticks=[])
         axes.set_yticks(range(len(rows)), [words for words, _ in rows], color=pictures.INK, size=9)
         pictures.plain(axes, "left")
@@ -168,7 +167,7 @@ def funnel(steps: Sequence[dict[str, Any]]) -> "Markup":
                 step["what"], (0, place - 0.06), xytext=(0, 2), textcoords="offset points", va="bottom", size=8
             )
             axes.annotate(f"{step['n']:,}", (step["n"], place + 0.18), xytext=(4, 0), textcoords="offset points",
-                          va="center", size=8, weight="bold")  # fmt: skip
+                          va="center", size=9, weight="bold")  # fmt: skip
         axes.set(ylim=(len(steps) - 0.45, -0.5), xticks=[], yticks=[])
         pictures.plain(axes)
         return figure
@@ -200,7 +199,7 @@ def _histogram(name: str, counts: Sequence[int], ends: tuple[float, float], shar
         median = f"median {shares[2]:.2f}".replace("-", "−")
         away = (4 if side == "left" else -4, 2)
         axes.annotate(median, (shares[2], 1), xycoords=("data", "axes fraction"), xytext=away,
-                      textcoords="offset points", ha=side, size=8)  # fmt: skip
+                      textcoords="offset points", ha=side, size=9)  # fmt: skip
         ticks = [low, (low + high) / 2, high]
         axes.set_xticks(ticks, [f"{tick:.2g}".replace("-", "−") for tick in ticks])
         axes.set(xlim=(low - (high - low) * 0.02, high + (high - low) * 0.02), yticks=[])

@@ -14,6 +14,7 @@ Row = Mapping[str, Any]
 
 METRICS: Final = ("config", "ingest", "augment", "split", "train", "evaluate", "decision")
 """Those that have a place of their own in the page; any other is shown as it is."""
+KINDS: Final = {"lora": "LoRA", "dora": "DoRA"}
 CURVES: Final = Path("metrics/train.csv")
 GENERATIONS: Final = Path("data/generate/generations.jsonl")
 SCORES: Final = Path("data/evaluate/scores.jsonl")

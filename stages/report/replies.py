@@ -56,11 +56,11 @@ def _judged(row: Row | None) -> dict[str, Any]:
     rules = ", ".join(one.replace("_", " ") for one in row["rules"])
     if "score" not in row:
         return {"score": None, "why": f"not scored; rules that fired: {rules or 'none'}"}
-    if row["cap"] < row["level"]:
-        return {"score": row["score"], "why": f"capped at {row['cap']} by {rules}"}
-    if rules:
-        return {"score": row["score"], "why": f"level {row['level']}; fired without lowering it: {rules}"}
-    return {"score": row["score"], "why": f"level {row['level']}, no rule fired"}
+    level = f"level {row['level']}"
+    if not rules:
+        return {"score": row["score"], "why": f"{level}, no rule fired"}
+    capped = f"capped at {row['cap']} by {rules}"
+    return {"score": row["score"], "why": capped if row["cap"] < row["level"] else f"{level}, and {capped}"}
 
 
 def arms(prompts: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:

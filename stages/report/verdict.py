@@ -11,7 +11,6 @@ SIGNS: Final = {
     "NOT_APPLICABLE": ("–", "does not apply", "none"),
 }
 """State → sign, word, and name in the style sheet; in the order in which gates are shown."""
-MARKS: Final = {"PROMOTE": "✓", "HOLD": "‖", "REJECT": "✗"}
 
 
 def verdict(decision: Tree) -> dict[str, Any]:
@@ -19,7 +18,6 @@ def verdict(decision: Tree) -> dict[str, Any]:
     scope = decision["scope"]
     return {
         "word": decision["decision"],
-        "mark": MARKS[decision["decision"]],
         "scope": None if scope == "none" else scope,
         "meaning": " ".join(decision["meaning"]),
         "gates": gates(decision),

@@ -56,7 +56,8 @@ def _environment(folder: Path) -> "Environment":
         lstrip_blocks=True,
     )  # fmt: skip
     made.filters |= {
-        "said": said, "number": number, "signed": signed, "count": count, "name": name, "size": size_text
+        "said": said, "number": number, "signed": signed, "count": count, "name": name, "size": size_text,
+        "ticked": ticked,
     }  # fmt: skip
     return made
 
@@ -71,17 +72,21 @@ def _acts(one: str) -> bool:
     return one in TURNING or (code < 32 and one not in "\n\t") or 0x7F <= code < 0xA0 or 0xD800 <= code < 0xE000
 
 
+def ticked(text: str) -> Markup:
+    """Return a sentence of ours whose commands stand in `ticks`, with these as code."""
+    parts = text.split("`")
+    return Markup("").join(
+        Markup("<code>{}</code>").format(one) if place % 2 else one for place, one in enumerate(parts)
+    )
+
+
 def number(value: Any, decimals: int = 3) -> str:
-    """Return a number as it is printed: grouped digits, a true minus, no trailing zeros; "" for None."""
+    """Return a number as it is printed: grouped digits, a true minus, as many decimals as its column; "" for None."""
     if value is None:
         return ""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
-    if isinstance(value, int):
-        return count(value)
-    text = f"{value:,.{decimals}f}"
-    text = text.rstrip("0").rstrip(".") if "." in text else text
-    return "0" if text == "-0" else text.replace("-", "−")
+    return count(value) if isinstance(value, int) else f"{round(value, decimals) + 0.0:,.{decimals}f}".replace("-", "−")
 
 
 def signed(value: float, decimals: int = 3) -> str:
