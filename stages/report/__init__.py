@@ -12,9 +12,10 @@ from stages.report.card import card
 from stages.report.funnel import funnel, held, parts
 from stages.report.material import KINDS, METRICS, Material, Tree, at, flat, gather
 from stages.report.measures import COLUMNS, measures, unmeasured
-from stages.report.replies import arms, fixed, rules, test
+from stages.report.replies import arms, held_out, rules, ten
 from stages.report.verdict import verdict
 from twin.arms import ARMS
+from twin.card import CARD
 from twin.files import write_text
 from twin.identity import stage_inputs
 from twin.page import sheet
@@ -24,7 +25,6 @@ from twin.progress import size_text
 
 TEMPLATE: Final = Path(__file__).with_name("report.html")
 PAGE: Final = Path("metrics/report.html")
-CARD: Final = Path("models/card/README.md")
 SECTIONS: Final = (
     ("decision", "Why"),
     ("replies", "How it answers"),
@@ -53,13 +53,13 @@ def page(material: Material) -> str:
 
 def _judged(material: Material) -> dict[str, Any]:
     decision, evaluate = material.metrics["decision"], material.metrics["evaluate"]
-    ten, some = fixed(material), test(material)
+    fixed, some = ten(material), held_out(material)
     others = {name: tree for name, tree in material.metrics.items() if name not in METRICS}
     return {
         "verdict": verdict(decision),
         "in_short": in_short(evaluate),
-        "fixed": ten,
-        "fixed_arms": arms(ten),
+        "fixed": fixed,
+        "fixed_arms": arms(fixed),
         "test": some,
         "n_test": len({row["prompt_id"] for row in material.generations if row["prompt_set"] == "test"}),
         "rules": rules(material),

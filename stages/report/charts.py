@@ -190,7 +190,7 @@ def _histogram(name: str, counts: Sequence[int], ends: tuple[float, float], shar
     low, high = ends
 
     def draw() -> "Figure":
-        figure, axes = _figure(SMALL_INCHES, left=0.03, right=0.97, top=0.86, bottom=0.26)
+        figure, axes = _figure(SMALL_INCHES, left=0.06, right=0.94, top=0.86, bottom=0.26)
         axes.grid(visible=False)
         edges = np.linspace(low, high, len(counts) + 1)
         axes.stairs(counts, edges, fill=True, color=SERIES[0])

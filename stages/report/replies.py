@@ -13,12 +13,12 @@ TOP: Final = 3
 PERSON: Final = "R"
 
 
-def fixed(material: Material) -> list[dict[str, Any]]:
+def ten(material: Material) -> list[dict[str, Any]]:
     """Return the ten fixed prompts."""
     return _prompts(material, "protocol")
 
 
-def test(material: Material) -> list[dict[str, Any]]:
+def held_out(material: Material) -> list[dict[str, Any]]:
     """Return a few test prompts, the person's own reply among the replies."""
     every = _prompts(material, "test")
     if len(every) <= TEST_PROMPTS:

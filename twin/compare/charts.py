@@ -33,12 +33,13 @@ def ahead(name: str, metric: Tree) -> "Markup":
         axes.plot([found["value"]], [0], "o", color=SERIES[0], markersize=7)
         axes.set(xlim=(-reach, reach), ylim=(-1, 1), yticks=[])
         axes.annotate(
-            "worse", (0, -0.95), xycoords=("axes fraction", "data"), va="bottom", size=8, color=pictures.QUIET
+            "worse", (0, -0.95), xycoords=("axes fraction", "data"), va="bottom", size=9, color=pictures.QUIET
         )
-        axes.annotate("better", (1, -0.95), xycoords=("axes fraction", "data"), va="bottom", ha="right", size=8,
+        axes.annotate("better", (1, -0.95), xycoords=("axes fraction", "data"), va="bottom", ha="right", size=9,
                       color=pictures.QUIET)  # fmt: skip
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:+.3g}".replace("-", "−") if value else "0")
         axes.locator_params(axis="x", nbins=5)
+        axes.tick_params(labelsize=9)
         pictures.plain(axes, "bottom")
         return figure
 
@@ -63,7 +64,7 @@ def wins(name: str, found: Tree) -> "Markup":
         for n, what, colour in parts:
             axes.barh([0], [n], 0.7, left, color=colour)
             if n:
-                axes.annotate(f"{n} {what}", (left + n / 2, -0.5), ha="center", va="top", size=8, annotation_clip=False)
+                axes.annotate(f"{n} {what}", (left + n / 2, -0.5), ha="center", va="top", size=9, annotation_clip=False)
             left += n
         axes.set(xlim=(0, max(left, 1)), ylim=(-0.5, 0.5), xticks=[], yticks=[])
         pictures.plain(axes)

@@ -47,6 +47,7 @@ def _comparison(place: int, one: Tree) -> Tree:
     side = one.get("side_by_side")
     return one | {
         "id": f"comparison-{place}",
+        "told": _told(measured),
         "measured": measured,
         "adjusted": adjusted,
         "refused": refused,
@@ -55,11 +56,20 @@ def _comparison(place: int, one: Tree) -> Tree:
     }
 
 
+def _told(measured: list[Tree]) -> str:
+    """Return the verdicts as part of a sentence."""
+    by_verdict: dict[str, list[str]] = {}
+    for metric in measured:
+        by_verdict.setdefault(metric["verdict"], []).append(metric["title"].partition(",")[0] + metric["which"])
+    return "; ".join(f"{verdict} in {' and '.join(names)}" for verdict, names in by_verdict.items()) or "not comparable"
+
+
 def _metric(id_: str, name: str, found: Tree) -> Tree:
     sign, style = SIGNS[found["verdict"]]
     without = found.get("without_stock", {}).get("verdict")
     return found | {
         "title": UNITS[name],
+        "which": " (ten fixed prompts)" if name == "protocol10" else "",
         "sign": sign,
         "style": style,
         "rank": list(SIGNS).index(found["verdict"]),

@@ -19,7 +19,5 @@ def filled(page: str, measured: str) -> str:
         DataError: the page has no gap.
     """
     if page.count(GAP) != 1:
-        raise DataError(
-            "metrics/report.html has no place for what was measured. Make it again with `dvc repro report`."
-        )
+        raise DataError("metrics/report.html has no gap for what was measured. Make it again with `dvc repro report`.")
     return page.replace(GAP, measured)

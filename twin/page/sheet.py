@@ -57,7 +57,7 @@ def _environment(folder: Path) -> "Environment":
     )  # fmt: skip
     made.filters |= {
         "said": said, "number": number, "signed": signed, "count": count, "name": name, "size": size_text,
-        "ticked": ticked,
+        "ticked": ticked, "probability": probability,
     }  # fmt: skip
     return made
 
@@ -87,6 +87,11 @@ def number(value: Any, decimals: int = 3) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     return count(value) if isinstance(value, int) else f"{round(value, decimals) + 0.0:,.{decimals}f}".replace("-", "−")
+
+
+def probability(value: float) -> str:
+    """Return a p-value with four decimals; one that would read 0 as below the least of them."""
+    return f"{value:.4f}" if value >= 0.00005 else "< 0.0001"
 
 
 def signed(value: float, decimals: int = 3) -> str:
