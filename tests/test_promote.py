@@ -18,7 +18,7 @@ from stages.promote.decision import Decision, Gate, Scope, State, Verdict, decid
 from stages.promote.document import checked
 from stages.promote.evidence import CONVERSATIONS_MIN, Evidence
 from stages.promote.gates import gates
-from stages.promote.report import MOVES
+from stages.promote.words import MOVES
 from twin.config.promote import Human, Primary, PromoteConfig
 from twin.errors import DataError
 from twin.files import sha256_file, write_json, write_text

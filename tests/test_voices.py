@@ -10,7 +10,6 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from stages.train.save import write_adapter
 from tests.conftest import make_rows
 from tests.serving import serving
 from tests.variants import logits, make_adapter
@@ -28,6 +27,7 @@ from twin.model import adapt, attach, leave_thread, load_base, trainable
 from twin.reply import Speaker
 from twin.sampling import Drawn
 from twin.tokens import prompt_tokens
+from twin.training.save import write_adapter
 
 
 def adapter(folder: Path, base: Path, config: AdapterConfig, seed: int) -> Path:

@@ -78,10 +78,15 @@ def write(path: Path, draw: "Callable[[], Figure]") -> None:
         ConfigError: `path` ends in neither .svg nor .png.
         StorageError: the disk refused; an older file at `path` is untouched.
     """
+    require_kind(path)
+    write_bytes(path, image(path.suffix.lower(), draw))
+
+
+def image(kind: str, draw: "Callable[[], Figure]") -> bytes:
+    """Let `draw` make a figure in the settings of all pictures, and return it as a file of a kind, such as `.svg`."""
     from matplotlib import rc_context, rcdefaults
 
-    require_kind(path)
-    kind, image = path.suffix.lower(), io.BytesIO()
+    made = io.BytesIO()
     with rc_context(), warnings.catch_warnings():
         rcdefaults()  # whatever a matplotlibrc on this machine says
         from matplotlib import rcParams
@@ -89,8 +94,8 @@ def write(path: Path, draw: "Callable[[], Figure]") -> None:
         rcParams.update(SETTINGS)
         # Text is the viewer's to draw; only its width is guessed here.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        draw().savefig(image, format=kind[1:], metadata=NAMELESS[kind], dpi=PNG_DPI)
-    write_bytes(path, image.getvalue())
+        draw().savefig(made, format=kind[1:], metadata=NAMELESS[kind], dpi=PNG_DPI)
+    return made.getvalue()
 
 
 def plain(axes: "Axes", *keep: str) -> None:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from twin import pictures
 from twin.config.augment import Scalar
+from twin.histogram import quantiles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SHARES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
 COLUMNS: Final = 4
 ROW_INCHES, PANEL_INCHES, MARGIN_INCHES = 0.24, 2.2, 1.75
 
@@ -33,23 +33,6 @@ def draw(histograms: dict[str, Any], folder: Path) -> None:
     """
     for kind in ("regime", "act"):
         pictures.write(folder / f"scalars_by_{kind}.svg", partial(_figure, histograms, kind))
-
-
-def quantiles(counts: Sequence[int], low: float, high: float) -> list[float] | None:
-    """Return the values below which `SHARES` of the counts lie, even within a bin; None where nothing is counted."""
-    if not sum(counts):
-        return None
-    width = (high - low) / len(counts)
-    return [low + width * _place(counts, share * sum(counts)) for share in SHARES]
-
-
-def _place(counts: Sequence[int], wanted: float) -> float:
-    below = 0
-    for index, count in enumerate(counts):
-        if count and below + count >= wanted:
-            return index + (wanted - below) / count
-        below += count
-    raise AssertionError(f"{wanted} of {below} counts are wanted")
 
 
 def _figure(histograms: dict[str, Any], kind: str) -> "Figure":

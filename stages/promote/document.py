@@ -6,8 +6,9 @@ from typing import Any, Final
 
 from stages.promote.decision import Decision, Gate, Scope, State, Verdict
 from stages.promote.human import Ratings
+from stages.promote.words import MEANING, moves
 
-VERSION: Final = 2
+VERSION: Final = 3
 REPRODUCE: Final = ("make env", "dvc repro", "dvc metrics show", "twin promote --verify")
 STANDING_LIMITS: Final = (
     "One adapter was judged: this says nothing about its recipe, which takes several seeds.",
@@ -51,7 +52,9 @@ KEYS: Final = {
     "hashes": list,
     "parameters": list,
     "decoding": list,
+    "meaning": list,
     "limits": list,
+    "next": list,
     "reproduce": list,
 }
 NUMBERS: Final = ("value", "bound", "threshold", "n")
@@ -90,7 +93,9 @@ def document(
             "hashes": [{"path": path, "sha256": sha256} for path, sha256 in sorted(hashes.items())],
             "parameters": _listed(settings["parameters"]),
             "decoding": _listed(settings["decoding"]),
+            "meaning": [MEANING[decision.verdict]],
             "limits": limits(gates),
+            "next": moves(gates),
             "reproduce": list(REPRODUCE),
         }
     )

@@ -6,7 +6,7 @@ The loop is ours; models, tokenizer, LoRA and DoRA layers, loading and file form
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from twin.files import read_json, read_jsonl, write_json, write_text
 from twin.identity import Inputs, stage_inputs
 from twin.model import adapt, load_base
 from twin.plan.candidates import Planned
+from twin.plan.memory import Need
 from twin.plan.preflight import budget_bytes, is_out_of_memory, out_of_memory, preflight
 from twin.runlog import record
 from twin.tokens import Encoded, encode_split
@@ -212,7 +213,7 @@ def main() -> None:
         training_s = time.perf_counter() - started_s
         mx.clear_cache()
         if ranks.rank == 0:
-            _write(trained, folder, settings, recipe(identity, prompt, trained, settings, inputs))
+            _write(trained, folder, settings, recipe(identity, prompt, trained, settings, inputs), planned.need)
         if checkpoint is not None:
             checkpoint.remove()
     if ranks.rank == 0:
@@ -236,13 +237,15 @@ def _within(planned: Planned, memory: MemoryConfig) -> Iterator[None]:
         raise out_of_memory(error, planned, memory) from error
 
 
-def _write(trained: Trained, folder: Path, settings: Settings, described: dict[str, Any]) -> None:
+def _write(trained: Trained, folder: Path, settings: Settings, described: dict[str, Any], need: Need) -> None:
     def prove(part: Path) -> None:
         probes = trained.encoded["valid"].examples
         prove_reload(part, folder, probes, trained.adapted_logits, trained.base_logits)
 
     write_adapter(OUT, trained.weights, trained.adapter_config, described, prove)
-    write_json(METRICS, metrics(trained.outcome, trained.encoded, trained.plan, _adapter(settings.adapter, trained)))
+    told = metrics(trained.outcome, trained.encoded, trained.plan, _adapter(settings.adapter, trained))
+    # Predicted only: what was measured differs from machine to machine, and goes to the facts.
+    write_json(METRICS, told | {"predicted_bytes": asdict(need) | {"total": need.total}})
     write_text(CURVES, curves(trained.outcome))
 
 

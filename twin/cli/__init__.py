@@ -40,14 +40,15 @@ def _register() -> None:
     from twin.cli.plan import plan
     from twin.cli.promote import promote
     from twin.cli.rate import rate
+    from twin.cli.report import report
     from twin.cli.serve import serve
     from twin.cli.summary import summary
     from twin.cli.sweep import sweep
     from twin.cli.trajectory import trajectory
 
     commands = (
-        advise, bring, campaign, chat, compare, export, forget, note, plan, promote, rate, serve, summary, sweep,
-        trajectory,
+        advise, bring, campaign, chat, compare, export, forget, note, plan, promote, rate, report, serve,
+        summary, sweep, trajectory,
     )  # fmt: skip
     for command in commands:
         app.command()(command)

@@ -26,6 +26,7 @@ def compare(
     margin_rubric: Annotated[float, typer.Option(help="The same in points of the rubric, 0 to 3.")] = 0.15,
     json: Annotated[Path | None, typer.Option("--json", help="Write every number into this file.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write tables and all ten replies into this file.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write one page to look at into this file.")] = None,
     replies: Annotated[int, typer.Option(min=0, help="Fixed prompts whose replies are shown.")] = 5,
 ) -> None:
     """Compare finished runs on the same prompts: better, equivalent, worse or inconclusive. B is judged against A."""
@@ -43,6 +44,10 @@ def compare(
         write_json(json, tree)
     if markdown is not None:
         write_text(markdown, render.markdown(tree))
+    if html is not None:
+        from twin.compare.page import page
+
+        write_text(html, page(tree))
 
 
 def _group(side: str, objects: "Objects") -> "Group":

@@ -7,6 +7,7 @@ from typing import Any
 import typer
 import yaml
 
+from twin.arms import ARMS
 from twin.files import read_jsonl
 from twin.protocol import protocol
 from twin.runs import Run
@@ -14,7 +15,6 @@ from twin.runs import Run
 WIDTH = 100
 SHOWN_PROMPTS = 3
 GENERATIONS = Path("data/generate/generations.jsonl")
-ARMS = {"B0": "base", "B1": "prompted base", "X": "twin", "R": "person"}
 
 
 def summary() -> None:
@@ -29,7 +29,7 @@ def summary() -> None:
         _block("Where", _places()),
         _block("Next", _next(run)),
     ]
-    typer.echo("\n\n".join(["", *parts, *_other_machine(run)]))
+    typer.echo("\n\n".join(["", *parts, *_other_machine(run), *_page(run)]))
 
 
 def _block(title: str, lines: list[str]) -> str:
@@ -145,6 +145,15 @@ def _other_machine(run: Run) -> list[str]:
         "Note: the same inputs gave other model bytes here than in the committed dvc.lock. Sums of floating-point\n"
         "numbers round differently on another chip or BLAS library; the data stages agree byte for byte."
     ]
+
+
+def _page(run: Run) -> list[str]:
+    """Write the page of the run and say where it is, the last thing that is seen."""
+    from twin.measured import PAGE, shown
+
+    if not Path(PAGE).exists():
+        return []
+    return [f"{'Look':10}{shown(run).as_uri()}\n{'':10}the same as a page to look at: `twin report --open`"]
 
 
 def _outs(run: Run) -> dict[str, Any]:

@@ -39,6 +39,30 @@ def dvc_objects() -> Objects:
     return at
 
 
+def stored_file(name: str, path: str, outs: Mapping[str, str], objects: Objects) -> bytes:
+    """Return a stage's output that is one file, by the hash that dvc.lock has for it.
+
+    Raises:
+        DataError: it is nowhere on this machine, or damaged.
+    """
+    if path not in outs:
+        raise DataError(f"{name}: dvc.lock has no {path}: finish the run with `dvc repro`.")
+    found = objects(outs[path])
+    if found is None:
+        raise DataError(
+            f"{name}: {path} ({outs[path]}) is not in DVC's cache. Bring it with `dvc fetch --all-commits {path}`, or "
+            f"make it again: check {name} out and `dvc repro`."
+        )
+    return _whole(name, path, found, outs[path])
+
+
+def _whole(name: str, path: str, found: Path, md5: str) -> bytes:
+    data = found.read_bytes()
+    if hashlib.md5(data).hexdigest() != md5:
+        raise DataError(f"{name}: {path}: {found} is damaged. Delete it, then `dvc fetch` or `dvc repro`.")
+    return data
+
+
 def stored_bytes(name: str, path: str, outs: Mapping[str, str], objects: Objects) -> bytes:
     """Return a file of a stage's output folder, by the hash that dvc.lock has for the folder.
 
@@ -55,10 +79,7 @@ def stored_bytes(name: str, path: str, outs: Mapping[str, str], objects: Objects
             raise DataError(f"{name}: {folder} has no {file}. Make it again with `dvc repro`.")
         found = objects(entries[file])
         if found is not None:
-            data = found.read_bytes()
-            if hashlib.md5(data).hexdigest() != entries[file]:
-                raise DataError(f"{name}: {path}: {found} is damaged. Delete it, then `dvc fetch` or `dvc repro`.")
-            return data
+            return _whole(name, path, found, entries[file])
     here = Path(folder)
     if here.is_dir() and md5_path(here) == outs[folder]:
         return (here / file).read_bytes()

@@ -100,9 +100,15 @@ def _claims(comparison: Tree) -> list[Tree]:
 
 
 def _replies(groups: Sequence[Group]) -> list[Tree]:
-    """What the first run of every group answers to the fixed prompts, in their order."""
+    """What the first run of every group answers to the fixed prompts, in their order, and its scores if it has any."""
     answers = [group.runs[0].answers("protocol") for group in groups]
+    scored = [group.runs[0].scored("protocol") for group in groups]
     return [
-        {"prompt_id": one, "prompt": row["prompt"], "texts": [found[one]["text"] for found in answers]}
+        {
+            "prompt_id": one,
+            "prompt": row["prompt"],
+            "texts": [found[one]["text"] for found in answers],
+            "scores": [found[one].get("score") for found in scored],
+        }
         for one, row in answers[0].items()
     ]

@@ -17,6 +17,7 @@ from mlx.utils import tree_flatten
 
 from twin.adapter import RECIPE_FILE
 from twin.base import WEIGHTS, model_files, resolve
+from twin.card import CARD, README, card_of, fused, put
 from twin.conversation import Turn
 from twin.errors import DataError, ModelError
 from twin.files import read_json, read_jsonl, staged_folder, write_text
@@ -142,6 +143,9 @@ def _write(part: Path, source: Source, bits: Bits) -> None:
     for file in _companions(source.base):
         shutil.copyfile(file, part / file.name)
     shutil.copyfile(source.adapter / RECIPE_FILE, part / RECIPE_FILE)
+    card = card_of(source.adapter / RECIPE_FILE, _card(source.adapter))
+    if card is not None:
+        put(fused(card), part)
     model = load_base(source.base, source.adapter).model
     fuse(model, bits)
     config = source.config
@@ -156,6 +160,12 @@ def _write(part: Path, source: Source, bits: Bits) -> None:
     del model
     write_weights(part, arrays)
     mx.clear_cache()
+
+
+def _card(adapter: Path) -> Path:
+    """A promoted adapter has its card beside it."""
+    beside = adapter / README
+    return beside if beside.exists() else CARD
 
 
 def _companions(base: Path) -> Iterable[Path]:

@@ -25,10 +25,15 @@ def overrides(params: Path = PARAMS, record: Path = RECORD) -> Settings:
     """
     if not record.exists() or not params.exists():
         return {}
-    recorded = read_json(record)
-    if recorded.get("params_sha256") != sha256_text(params.read_text(encoding="utf-8")):
+    found = read_json(record)
+    if found.get("params_sha256") != sha256_text(params.read_text(encoding="utf-8")):
         return {}
-    return dict(_override(key, values) for key, values in recorded.get("overrides", {}).items())
+    return recorded(found)
+
+
+def recorded(record: Mapping[str, Any]) -> Settings:
+    """Return the overrides that metrics/config.json has, as they are typed."""
+    return dict(_override(key, values) for key, values in record.get("overrides", {}).items())
 
 
 def _override(key: str, values: Mapping[str, str]) -> tuple[str, str]:

@@ -6,6 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from twin.adapter import RECIPE_FILE
+from twin.card import CARD, card_of, put
 from twin.files import sha256_file
 from twin.promotion.commands import dvc, git
 from twin.promotion.commit import committed, forwarded
@@ -81,6 +83,9 @@ def _title(promotion: Promotion) -> str:
 
 
 def _copy(root: Path, tree: Path) -> None:
-    """Put the adapter of the project at `root` under DVC as the champion of another tree."""
+    """Put the adapter of the project at `root`, with its card, under DVC as the champion of another tree."""
     shutil.copytree(root / ADAPTER, tree / CHAMPION)
+    card = card_of(root / ADAPTER / RECIPE_FILE, root / CARD)
+    if card is not None:
+        put(card, tree / CHAMPION)
     dvc(tree, "add", "--quiet", str(CHAMPION))
