@@ -31,7 +31,7 @@ from twin.reply import Speaker
 from twin.sampling import Drawn
 from twin.tokens import encode, prompt_tokens
 
-CONFIG = GenerateConfig(max_new_tokens=12, few_shot=3, test_prompts=5, temperature=0.0, samples=1, seed=3)
+CONFIG = GenerateConfig(max_new_tokens=12, few_shot=3, test_prompts=5, temperature=0.0, samples=1, seed=3, graph=None)
 RECIPE = PromptRecipe(
     "You are Sam.", Tags.context, tuple(Scalar), 2, 3, 10, 1, 5, 8, 3, {"name": "hashing", "version": 1}
 )
