@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from twin.cli.alignment import alignment
+from twin.alignment import alignment
 from twin.config.campaign import CampaignConfig
 from twin.config.load import build
 from twin.errors import DataError

@@ -7,8 +7,8 @@ from typing import Any
 import typer
 import yaml
 
+from twin.alignment import alignment
 from twin.arms import ARMS
-from twin.cli.alignment import alignment
 from twin.files import read_jsonl
 from twin.protocol import protocol
 from twin.runs import Run
