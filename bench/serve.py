@@ -30,7 +30,7 @@ from twin.embedder import restore
 from twin.files import read_json, write_json
 from twin.live import Options
 from twin.live.load import load_voices
-from twin.live.settings import Settings, VoiceSettings
+from twin.live.settings import VoiceSettings
 from twin.live.twin import turns_of
 from twin.model import attach, load_base
 from twin.prompt import Message, PromptRecipe
@@ -180,26 +180,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=24)
     parser.add_argument("--tokens", type=int, default=48)
+    parser.add_argument("--parts", nargs="+", default=["swap", "kept", "beside"])
     given = parser.parse_args()
-    Settings.load()
-    found: dict[str, Any] = {"blas": blas(), "beside": {}}
+    found: dict[str, Any] = read_json(RESULTS) if RESULTS.exists() else {}
+    found |= {"date": datetime.date.today().isoformat(), "machine": describe(), "blas": blas()}
     with tempfile.TemporaryDirectory() as folder:
         wide = make_wide(Path(folder) / "wide")
         lora, dora = (make_voice(Path(folder) / kind.value, wide, kind) for kind in (Kind.lora, Kind.dora))
-        for name, base, adapter, turns in (
-            ("demo", DEMO, ADAPTER, 1), ("demo, 9 turns", DEMO, ADAPTER, 9), ("10 M", wide, lora, 9)
-        ):  # fmt: skip
-            rounds = given.rounds if base == DEMO else max(2, given.rounds // 3)
-            found["beside"][name] = beside(base, adapter, rounds, given.tokens, turns)
-            show(name, found["beside"][name])
-        found["kept"] = [kept(lora, tags, max(2, given.rounds // 10)) for tags in (Tags.none, Tags.context)]
-        for row in found["kept"]:
-            print(f"kept, tags {row['tags']}: {row['share_of_prompt_kept']:.0%} of the prompts; first token without "
-                  f"{row['without_over_with']['median']:.2f} times as long")  # fmt: skip
-        found["swap"] = {"10 M": swapped(wide, lora, dora, 50)}
-        print(f"swap {found['swap']['27 M']['swap_s']['median'] * 1e3:.3f} ms, anew "
-              f"{found['swap']['27 M']['anew_s']['median'] * 1e3:.0f} ms")  # fmt: skip
-    write_json(RESULTS, {"date": datetime.date.today().isoformat(), "machine": describe()} | found)
+        for part in given.parts:
+            if part == "swap":
+                found[part] = swapped(wide, lora, dora, 50)
+                print(f"swap {found[part]['swap_s']['median'] * 1e3:.3f} ms, "
+                      f"anew {found[part]['anew_s']['median'] * 1e3:.0f} ms")  # fmt: skip
+            elif part == "kept":
+                found[part] = [kept(lora, tags, max(2, given.rounds // 10)) for tags in (Tags.none, Tags.context)]
+                for row in found[part]:
+                    print(f"kept, tags {row['tags']}: {row['share_of_prompt_kept']:.0%} of the prompts; first token "
+                          f"without {row['without_over_with']['median']:.2f} times as long")  # fmt: skip
+            else:
+                found[part] = {}
+                for name, base, adapter, turns in (
+                    ("demo", DEMO, ADAPTER, 1), ("demo, 9 turns", DEMO, ADAPTER, 9), ("10 M", wide, lora, 9)
+                ):  # fmt: skip
+                    rounds = given.rounds if base == DEMO else max(3, given.rounds // 3)
+                    found[part][name] = beside(base, adapter, rounds, given.tokens, turns)
+                    show(name, found[part][name])
+            write_json(RESULTS, found)
 
 
 if __name__ == "__main__":
