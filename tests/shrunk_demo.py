@@ -12,6 +12,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
+from tests.serving import readme_snippet, run_snippet
 from twin.identity import locked_inputs, run_id
 
 ROOT = Path(__file__).parents[1]
@@ -25,6 +26,19 @@ SHRINK = {
 def shell(*command: str, cwd: Path) -> None:
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     subprocess.run(command, cwd=cwd, env=environment, check=True)
+
+
+def live(clone: Path) -> None:
+    """Serve the twin with the demo's facts, and ask it what README asks it."""
+    command = [str(Path(sys.executable).parent / "twin"), "serve", "--graph", "data/graph/demo.csv", "--port", "0"]
+    process = subprocess.Popen(command, cwd=clone, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        address = next(line.split()[1] for line in process.stdout if line.startswith("address"))
+        run_snippet(readme_snippet()[0], address)
+    finally:
+        process.terminate()
+        assert process.wait(60) == 0, process.returncode
 
 
 def main() -> None:
@@ -43,6 +57,7 @@ def main() -> None:
         lock = (clone / "dvc.lock").read_text()
         assert decision["run"]["id"] == run_id(locked_inputs(lock)), "the adapter names another run than dvc.lock"
         shell("dvc", "status", "--quiet", cwd=clone)
+        live(clone)
     print("every stage of the shrunk demo ran, and it ends in HOLD\nshrunk-demo: 1 passed, 0 failed")
 
 
