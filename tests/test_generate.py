@@ -18,7 +18,7 @@ from tests.conftest import make_rows
 from twin.config.adapter import AdapterConfig, Kind
 from twin.config.augment import Scalar, Tags
 from twin.config.generate import GenerateConfig
-from twin.errors import DataError, ModelError
+from twin.errors import ConfigError, DataError, ModelError
 from twin.files import sha256_file, sha256_text
 from twin.graph import EmbeddedGraph, Triple
 from twin.likelihood import score
