@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 export PYTHONHASHSEED := 0
 
-.PHONY: help demo env minilm test lint format bench lock
+.PHONY: help demo env minilm test lint format bench pictures lock
 
 help:
 	@echo "make demo    the whole pipeline on the embedded demo, offline"
@@ -14,6 +14,7 @@ help:
 	@echo "make minilm  the weights that the tests of the MiniLM embedder compare with (83 MB)"
 	@echo "make lint    ruff and mypy"
 	@echo "make bench   benchmarks against peers"
+	@echo "make pictures  the README's pictures, from the run in the working tree; needs Chromium"
 	@echo "make lock    resolve requirements.lock again"
 
 demo: env
@@ -34,6 +35,9 @@ format: env
 
 bench: env
 	@for file in bench/[a-z]*.py bench/*/__main__.py; do module=$${file%.py}; python -m "$$(echo $${module%/__main__} | tr / .)" || exit 1; done
+
+pictures: env
+	@dvc repro && python -m tools.pictures
 
 env: .venv/.synced
 

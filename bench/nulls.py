@@ -4,8 +4,9 @@ python -m bench.nulls [--seeds 3] [--resamples 20]      # after `dvc repro`: on 
 
 Adapters that must not be promoted: one of zeros, some trained on another person's replies to the same prompts, some on
 the person's own replies dealt to other prompts. Each is judged by every gate with what caps a demo lifted (profile,
-data, human), on its test conversations as they are and resampled. The power is that of a gain of 0.1 bits with the
-spread that the trained adapter has when it is weakened so far.
+data, human), on its test conversations as they are and resampled. The power of the likelihood gate is that of a gain of
+0.1 bits with the spread that the trained adapter has when it is weakened so far, and at smaller spreads; that of the
+whole decision is the share of promotions of the trained adapter itself, whose replies are drawn at temperature 0.7.
 """
 
 import argparse
@@ -53,6 +54,9 @@ from twin.training.save import write_adapter
 RESULTS = Path("bench/results/nulls.json")
 LIFTED = {"profile", "enough_data", "human"}
 REPLIES, GAIN_BITS, SIMULATIONS = 328, 0.1, 2_000
+SPREADS = (0.2, 0.3, 0.4)
+"""Of the conversations' gains, bits a token: what a base that few-shot pairs confuse less would show."""
+TEMPERATURE = 0.7
 Rows = list[dict[str, Any]]
 
 
@@ -76,6 +80,11 @@ def trained_on(change: Callable[[Rows, int], Rows]) -> Callable[[Path, Path, int
     return make
 
 
+def trained(folder: Path, base: Path, seed: int) -> None:
+    """Write the adapter of the run."""
+    shutil.copytree(ask.ADAPTER, folder)
+
+
 def shuffled(rows: Rows, seed: int) -> Rows:
     """Deal the replies to other prompts."""
     said = [row["messages"][-1] for row in rows]
@@ -89,14 +98,19 @@ def another(rows: Rows, seed: int) -> Rows:
     return [row | {"messages": [*row["messages"][:-1], {"role": "assistant", "content": terse(dice)}]} for row in rows]
 
 
-KINDS = {"zero": zero, "shuffled replies": trained_on(shuffled), "another person": trained_on(another)}
+DRAWN = "the twin, drawn"
+KINDS = {
+    "zero": zero,
+    "shuffled replies": trained_on(shuffled),
+    "another person": trained_on(another),
+    DRAWN: trained,
+}
 
 
-def answered(folder: Path, base: Path) -> tuple[Rows, Rows]:
+def answered(folder: Path, base: Path, config: GenerateConfig) -> tuple[Rows, Rows]:
     """Return generations and likelihoods with this adapter as arm X, and the stored base arms."""
     recipe = read_json(ask.ADAPTER / "recipe.json")
     splits = {name: read_jsonl(path) for name, path in ask.SPLITS.items()}
-    config = load(GenerateConfig)
     asked = ask.ask(splits, PromptRecipe.from_json(recipe["prompt"]), config)
     model = load_base(base)
     attach(model, folder)
@@ -140,7 +154,9 @@ def verdict(generations: Rows, likelihoods: Rows, splits: dict[str, Rows]) -> tu
 def judged(kind: str, seed: int, resamples: int, base: Path) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as scratch:
         KINDS[kind](Path(scratch) / "adapter", base, seed)
-        generations, likelihoods = answered(Path(scratch) / "adapter", base)
+        config = load(GenerateConfig)
+        drawn_config = replace(config, temperature=TEMPERATURE, seed=seed) if kind == DRAWN else config
+        generations, likelihoods = answered(Path(scratch) / "adapter", base, drawn_config)
     splits = {name: read_jsonl(path) for name, path in judge.SPLITS.items()}
     names = sorted({row["conversation_id"] for row in splits["test"]})
     dice = random.Random(seed)
@@ -189,7 +205,7 @@ def gains(rows: Rows) -> np.ndarray:
     return np.array(list(sums.values()))
 
 
-def power(config: PromoteConfig, base: Path) -> dict[str, float]:
+def power(config: PromoteConfig, base: Path) -> dict[str, Any]:
     """Return how often a gain of 0.1 bits a token with 328 replies passes the gate of likelihood, and no gain does.
 
     The adapter is weakened until its gain over the prompted base is about that; its conversations are drawn whole, and
@@ -201,22 +217,30 @@ def power(config: PromoteConfig, base: Path) -> dict[str, float]:
         found = gains(weakened(base, share))
         mean = found[:, 0].sum() / found[:, 1].sum()
         low, high = (share, high) if mean < GAIN_BITS else (low, share)
+    spread = float(np.std(found[:, 0] / found[:, 1]))
+    power, false_pass = (passing(found, gain, 1.0, config) for gain in (GAIN_BITS, 0.0))
+    return {
+        "power": power,
+        "false_pass": false_pass,
+        "power_by_spread_bits": {str(bits): passing(found, GAIN_BITS, bits / spread, config) for bits in SPREADS},
+        "share_of_the_adapter": share,
+        "conversation_sd_bits": spread,
+        "simulations": SIMULATIONS,
+    }
+
+
+def passing(found: np.ndarray, gain: float, narrowed: float, config: PromoteConfig) -> float:
+    """Return the share of drawn test sets that pass when the mean is `gain` and deviations from it `narrowed` times."""
+    mean = found[:, 0].sum() / found[:, 1].sum()
     rng = np.random.default_rng(0)
-    passes: Counter[float] = Counter()
+    passes = 0
     for _ in range(SIMULATIONS):
         order = rng.integers(len(found), size=REPLIES)
         some = found[order[: int(np.searchsorted(np.cumsum(found[order, 2]), REPLIES)) + 1]]
-        for gain in (0.0, GAIN_BITS):
-            moved = some[:, 0] + (gain - mean) * some[:, 1]
-            bounds = interval(ratio(moved, some[:, 1]), len(some), 500, 1)
-            passes[gain] += bounds.lower > 0 and bounds.value >= config.bits_min
-    return {
-        "power": passes[GAIN_BITS] / SIMULATIONS,
-        "false_pass": passes[0.0] / SIMULATIONS,
-        "share_of_the_adapter": share,
-        "conversation_sd_bits": float(np.std(found[:, 0] / found[:, 1])),
-        "simulations": SIMULATIONS,
-    }
+        moved = gain * some[:, 1] + narrowed * (some[:, 0] - mean * some[:, 1])
+        bounds = interval(ratio(moved, some[:, 1]), len(some), 500, 1)
+        passes += bounds.lower > 0 and bounds.value >= config.bits_min
+    return passes / SIMULATIONS
 
 
 def main() -> None:
@@ -230,6 +254,7 @@ def main() -> None:
     print(
         f"{GAIN_BITS} bits/token with {REPLIES} replies pass in {found['power']:.1%}, none in {found['false_pass']:.1%}"
         f" (spread of conversations {found['conversation_sd_bits']:.2f} bits)",
+        found["power_by_spread_bits"],
         flush=True,
     )
     rows = [
@@ -238,13 +263,18 @@ def main() -> None:
         for seed in range(1 if kind == "zero" else arguments.seeds)
         for row in judged(kind, seed, arguments.resamples, base)
     ]
-    promoted = sum(row["decision"] == "PROMOTE" for row in rows)
-    print(f"promoted: {promoted} of {len(rows)} (upper bound {rate_bounds(promoted, len(rows))[1]:.1%})")
+    nulls = [row for row in rows if row["kind"] != DRAWN]
+    promoted = sum(row["decision"] == "PROMOTE" for row in nulls)
+    print(
+        f"promoted: {promoted} of {len(nulls)} (upper bound {rate_bounds(promoted, len(nulls))[1]:.1%} if independent)"
+    )
+    seen = [row["decision"] == "PROMOTE" for row in rows if row["kind"] == DRAWN]
+    print(f"power of the whole decision: {sum(seen)} of {len(seen)}")
     for kind in KINDS:
         stops = Counter(gate for row in rows if row["kind"] == kind for gate in row["not_passed"])
         print(f"{kind:18} " + ", ".join(f"{gate} {n}" for gate, n in stops.most_common()))
     header = {"date": str(datetime.date.today()), "machine": describe(), "power": found}
-    write_json(RESULTS, header | {"promoted": promoted, "judged": len(rows), "decisions": rows})
+    write_json(RESULTS, header | {"promoted": promoted, "judged": len(nulls), "decisions": rows})
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,8 @@ import yaml
 from mlx import nn
 from mlx.utils import tree_flatten, tree_map
 
-from stages.align import dpo, passed_through
+from stages.align import dpo, drift, passed_through
+from stages.align import reference as module
 from stages.align.columns import HEADER
 from stages.align.dpo import Aligned, align, ready
 from stages.align.outcome import Look, better
@@ -66,6 +67,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)
     monkeypatch.setattr(checkpoint, "EVERY_S", 0.0)
+    monkeypatch.setattr(drift, "PROMPTS", 2)
     return tmp_path
 
 
@@ -86,8 +88,11 @@ def adapters(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tiny_base: Path, adapters: dict[Kind, Path]) -> Aligned:
-    return align(tiny_base, adapters[Kind.lora], ROWS, CONFIG, max_tokens=160)
+def undisturbed(tiny_base: Path, adapters: dict[Kind, Path], tmp_path_factory: pytest.TempPathFactory) -> Aligned:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("undisturbed"))
+        patch.setattr(drift, "PROMPTS", 2)
+        return align(tiny_base, adapters[Kind.lora], ROWS, CONFIG, max_tokens=160)
 
 
 class Bigram(nn.Module):
@@ -175,9 +180,10 @@ def test_micro_batches_change_neither_loss_nor_gradient(
 
 @pytest.mark.parametrize("kind", list(Kind))
 def test_rewards_rise_from_the_trained_adapter_and_the_base_stays(
-    tiny_base: Path, adapters: dict[Kind, Path], kind: Kind
+    tiny_base: Path, adapters: dict[Kind, Path], undisturbed: Aligned, kind: Kind
 ) -> None:
-    done = align(tiny_base, adapters[kind], ROWS, CONFIG, max_tokens=160)
+    lora = kind is Kind.lora
+    done = undisturbed if lora else align(tiny_base, adapters[kind], ROWS, CONFIG, max_tokens=160)
     looks = done.outcome.looks
     assert [look.update for look in looks] == [0, 4, 8]
     # At rest both replies are worth ln 2, and the held-out ones exactly nothing.
@@ -274,36 +280,75 @@ def test_three_in_a_row_stop_the_run_and_nothing_sound_is_an_error(tiny_base: Pa
 
 
 def test_the_reference_is_computed_once_and_used_for_the_same_content_only(
-    tiny_base: Path, adapters: dict[Kind, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tiny_base: Path, adapters: dict[Kind, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = replace(CONFIG, updates=1)
-    first = align(tiny_base, adapters[Kind.lora], ROWS, one, max_tokens=160, code="1")
-    assert "reference: kept" not in capsys.readouterr().out
-    again = align(tiny_base, adapters[Kind.lora], ROWS, one, max_tokens=160, code="1")
-    assert "reference: kept in .work/references/" in capsys.readouterr().out
-    assert written(again) == written(first)
-    fewer = {**ROWS, "pairs": ROWS["pairs"][1:]}
-    others: list[Callable[[], Aligned]] = [
-        lambda: align(tiny_base, adapters[Kind.dora], ROWS, one, max_tokens=160, code="1"),
-        lambda: align(tiny_base, adapters[Kind.lora], fewer, one, max_tokens=160, code="1"),
-        lambda: align(tiny_base, adapters[Kind.lora], ROWS, one, max_tokens=160, code="2"),
-    ]
-    for other in others:
-        other()
-        assert "reference: kept" not in capsys.readouterr().out
+    base = ready(tiny_base, adapters[Kind.lora], checkpointing=False)
+    split = split_head(base.model)
+    train, valid = (encode_pairs(ROWS["pairs"], base.tokenizer, part) for part in ("train", "valid"))
+    material = Material(train, valid, [pair.chosen for pair in valid])
+    measured: list[Material] = []
+    original = module.measured
+    monkeypatch.setattr(module, "measured", lambda split, shown: measured.append(shown) or original(split, shown))
+
+    def computed(shown: Material, made_of: Any) -> Any:
+        before = len(measured)
+        return module.reference(split, shown, made_of), len(measured) - before
+
+    first, times = computed(material, {"adapter": "1"})
+    assert times == 1
+    again, times = computed(material, {"adapter": "1"})
+    assert times == 0
+    assert (again.train == first.train).all() and (again.valid == first.valid).all()
+    assert again.real_nats == first.real_nats
+    swapped = Pair(train[0].rejected, train[0].chosen)
+    for other in (
+        replace(material, train=[swapped, *train[1:]]),
+        replace(material, train=train[1:]),
+        replace(material, train=[*train, valid[0]], valid=valid[1:]),
+        replace(material, real=material.real[1:]),
+    ):
+        assert computed(other, {"adapter": "1"})[1] == 1
+    assert computed(material, {"adapter": "2"})[1] == 1
     for path in Path(".work/references").iterdir():
         path.write_text("{")
-    assert written(align(tiny_base, adapters[Kind.lora], ROWS, one, max_tokens=160, code="1")) == written(first)
+    assert computed(material, {"adapter": "1"})[1] == 1
+
+
+class SeenError(Exception):
+    """The run is stopped once it has said what its reference is made of."""
+
+
+def test_base_adapter_code_and_arithmetic_decide_which_reference_it_is(
+    tiny_base: Path, tiny_llama: Path, adapters: dict[Kind, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def seen(folder: Path, kind: Kind, code: str) -> Any:
+        made: list[Any] = []
+
+        def stop(split: Any, material: Any, made_of: Any) -> None:
+            made.append(made_of)
+            raise SeenError
+
+        monkeypatch.setattr(dpo, "reference", stop)
+        with pytest.raises(SeenError, match="^$"):
+            align(folder, adapters[kind], ROWS, CONFIG, max_tokens=160, code=code)
+        return made[0]
+
+    one = seen(tiny_base, Kind.lora, "1")
+    assert one == seen(tiny_base, Kind.lora, "1") and one["machine"] == checkpoint.machine()
+    assert one != seen(tiny_base, Kind.dora, "1")
+    assert one != seen(tiny_base, Kind.lora, "2")
+    assert one["base"] != seen(tiny_llama, Kind.lora, "1")["base"]
 
 
 def test_the_alarm_tells_when_the_persons_replies_are_displaced_and_none_such_is_kept(
     tiny_base: Path, adapters: dict[Kind, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    done = align(tiny_base, adapters[Kind.lora], SWAPPED, CONFIG, max_tokens=160)
-    told = metrics(done.outcome, done.material, 64, done.drift, CONFIG)
+    strict = replace(CONFIG, displacement_max=0.01)
+    done = align(tiny_base, adapters[Kind.lora], SWAPPED, strict, max_tokens=160)
+    told = metrics(done.outcome, done.material, 64, done.drift, strict)
     assert told["rewards_never_gates"]["accuracy"]["last"] == 1.0
     assert told["displacement"]["alarm"] is True and told["displacement"]["displaced"] == 2
-    assert told["displacement"]["worst_bits_per_token"] > CONFIG.displacement_max
+    assert told["displacement"]["worst_bits_per_token"] > 0.01
     assert (told["kept"], told["updates"]["best"]) == ("trained adapter", 0)
     assert "DISPLACED" in capsys.readouterr().out
     saved = mx.load(str(adapters[Kind.lora] / "adapters.safetensors"))
@@ -316,7 +361,7 @@ def test_the_alarm_is_silent_where_they_gain(undisturbed: Aligned) -> None:
     assert told["displacement"]["alarm"] is False
     bits = told["real_replies"]["bits_per_token"]
     assert bits["after"] < bits["before"]
-    assert told["length"]["prompts"] == len(VALID) and told["length"]["person_tokens"] > 0
+    assert told["length"]["prompts"] == 2 and told["length"]["person_tokens"] > 0
 
 
 def look(update: int, accuracy: float, bits: float) -> Look:

@@ -154,6 +154,18 @@ def fetched(root: Path, stage: str, into: Path) -> str | None:
     return (into / "adapters.safetensors").read_text()
 
 
+@pytest.mark.parametrize(("told", "there"), [("r", True), ("another", False)])
+def test_a_champion_has_the_card_of_its_own_run_beside_it(project: Path, told: str, there: bool) -> None:
+    (project / "models/card").mkdir()
+    (project / "models/card/README.md").write_text(f"# A twin\n\nRun `{told}`.\n")
+    trained(project, '{"run": {"id": "r"}}')
+    apply(project, verified)
+    card = project / "models/champion/adapter/README.md"
+    assert card.exists() == there
+    assert not there or card.read_text() == "# A twin\n\nRun `r`.\n"
+    assert run(project, "git", "status", "--porcelain") == ""
+
+
 def test_a_promotion_is_one_commit_and_two_tags_that_tell_the_evidence(project: Path, tmp_path: Path) -> None:
     head = run(project, "git", "rev-parse", "HEAD")
     weights = sha256_file(project / "models/adapter/adapters.safetensors")

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from functools import partial
+from pathlib import Path
 
 import mlx.core as mx
 import mlx_lm
@@ -199,6 +200,24 @@ def test_the_export_needs_neither_base_nor_adapter_and_brings_what_belongs_to_th
     alone = load_base(tmp_path / "out")
     assert prompt_tokens(make_rows(1)[0]["messages"][:-1], alone.tokenizer) == prompt
     assert Speaker(alone).reply(prompt, 24).text == reply
+
+
+@pytest.mark.parametrize("place", ["models/card", "adapter"])
+def test_the_export_has_the_card_of_its_run_and_keeps_the_bases_own(tmp_path, bases, place):
+    base = Path(shutil.copytree(bases["plain"], tmp_path / "base"))
+    (base / "README.md").write_text("the base's own")
+    adapter = make_adapter(tmp_path / "adapter", base, Kind.lora)
+    recipe = json.loads((adapter / "recipe.json").read_text())
+    (adapter / "recipe.json").write_text(json.dumps(recipe | {"run": {"id": "r"}}))
+    card = tmp_path / place / "README.md"
+    card.parent.mkdir(parents=True, exist_ok=True)
+    card.write_text("---\nbase_model_relation: adapter\n---\n# A twin\n\nRun `r`.\n")
+    exported(base, adapter, tmp_path / "out", [None])
+    assert (tmp_path / "out/README.md").read_text() == "---\nbase_model_relation: finetune\n---\n# A twin\n\nRun `r`.\n"
+    assert (tmp_path / "out/README-base.md").read_text() == "the base's own"
+    card.write_text("# A twin\n\nRun `another`.\n")
+    exported(base, adapter, tmp_path / "again", [None])
+    assert (tmp_path / "again/README.md").read_text() == "the base's own"
 
 
 @pytest.mark.parametrize("choice", [None, 8])

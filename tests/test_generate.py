@@ -28,7 +28,7 @@ from twin.sampling import Drawn
 from twin.tokens import encode, prompt_tokens
 from twin.training.save import write_adapter
 
-CONFIG = GenerateConfig(max_new_tokens=12, few_shot=3, test_prompts=5, temperature=0.0, samples=1, seed=3)
+CONFIG = GenerateConfig(max_new_tokens=12, few_shot=3, test_prompts=5, temperature=0.0, samples=1, seed=3, graph=None)
 RECIPE = PromptRecipe(
     "You are Sam.", Tags.context, tuple(Scalar), 2, 3, 10, 1, 5, 8, 3, {"name": "hashing", "version": 1}
 )

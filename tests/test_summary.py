@@ -28,7 +28,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "data/generate").mkdir(parents=True)
     for name in METRICS:
         (tmp_path / f"metrics/{name}.json").write_text((ROOT / f"metrics/{name}.json").read_text())
-    (tmp_path / "metrics/align.json").write_text('{"method": "none"}')
     said = [row(prompt.id, arm) for prompt in protocol() for arm in ("B0", "X")]
     (tmp_path / "data/generate/generations.jsonl").write_text("\n".join(said) + "\n")
     (tmp_path / "dvc.lock").write_text(yaml.safe_dump(LOCK))
@@ -58,6 +57,9 @@ def test_preference_training_is_told_with_its_alarm(project: Path, capsys: pytes
         "real_replies": {"bits_per_token": bits}, "displacement": {"alarm": True},
     }  # fmt: skip
     (project / "metrics/align.json").write_text(json.dumps(told))
+    lock = copy.deepcopy(LOCK)
+    lock["stages"]["align"]["params"]["params.yaml"]["align"]["method"] = "dpo"
+    (project / "dvc.lock").write_text(yaml.safe_dump(lock))
     summary()
     shown = " ".join(capsys.readouterr().out.split())
     assert "then dpo on 60 pairs, the trained adapter kept (update 0 of 30): 2.500 → 2.500 bits per token" in shown

@@ -231,14 +231,19 @@ def entities(message: str, graph: Graph, most: int) -> tuple[str, ...]:
     """
     said = _words(message)
     spans = list(_phrases(said))
-    called = [match.canonical for match in graph.aliases(" ".join(said)[:ALIAS_CHARACTERS])] if said else []
-    known = graph.known(list(dict.fromkeys([*called, *(phrase for _, phrase in spans)])))
-    found = dict.fromkeys(known[name] for name in called if name in known)
+    called = {
+        match.original.lower(): match.canonical
+        for match in (graph.aliases(" ".join(said)[:ALIAS_CHARACTERS]) if said else ())
+    }
+    phrases = [phrase for _, phrase in spans if phrase.lower() not in called]
+    known = graph.known(list(dict.fromkeys([*called.values(), *phrases])))
+    found = dict.fromkeys(known[name] for name in called.values() if name in known)
     taken: set[int] = set()
     for places, phrase in spans:
-        if phrase in known and taken.isdisjoint(places):
+        if (phrase in known or phrase.lower() in called) and taken.isdisjoint(places):
             taken.update(places)
-            found.setdefault(known[phrase])
+            found.setdefault(known.get(called.get(phrase.lower(), phrase), ""))
+    found.pop("", None)
     return tuple(found)[:most]
 
 

@@ -79,6 +79,7 @@ def reference(model: Split, material: Material, made_of: Mapping[str, Any]) -> R
             return Reference(np.array(found["train"]), np.array(found["valid"]), found["real_nats"])
     except TwinError:
         path.unlink()
+    Progress().keep(f"reference: {2 * (parts[0] + parts[1]) + parts[2]} replies under the trained adapter")
     made = measured(model, material)
     write_json(
         path, {"key": key, "train": made.train.tolist(), "valid": made.valid.tolist(), "real_nats": made.real_nats}

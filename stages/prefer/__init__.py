@@ -5,12 +5,13 @@ ratings of these replies add pairs and overrule them. Pairs of train teach, pair
 cal and test are not read. With `align.method: none` nothing is asked and no model is loaded.
 """
 
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stages.prefer.lengths import lengths
+from stages.prefer.lengths import lengths, warning
 from stages.prefer.pairs import RATING, LeftOut, Pair, made, sift, whole
 from stages.prefer.rated import rated
 from twin.adapter import RECIPE_FILE
@@ -115,6 +116,8 @@ def main() -> None:
         write_jsonl(part / "replies.jsonl", answered.rows)
         sessions, sha256 = read_sessions(RATINGS), sha256_file(part / "replies.jsonl")
         pairs, metrics = prefer(asked, answered.rows, sessions, sha256, config)
+        if said := warning(metrics["lengths"]["train"]["kept"]):
+            print(f"warning: {said}", file=sys.stderr)
         _write(pairs, {"method": method.value, "too_long": answered.too_long, **metrics}, part)
 
 

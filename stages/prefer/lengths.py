@@ -10,11 +10,14 @@ from typing import Any
 
 from stages.prefer.pairs import Pair
 
+TELLING = 0.9
 SHARES = {"p10": 0.1, "p50": 0.5, "p90": 0.9}
 
 
 def lengths(pairs: Sequence[Pair]) -> dict[str, Any]:
-    """Return quantiles and means of both lengths, and how often the chosen reply is the shorter one."""
+    """Return quantiles and means of both lengths, how often the chosen reply is the shorter one, and how many pairs a
+    rule that knows only the lengths tells apart.
+    """
     counted = {
         "words": [(len(pair.chosen.split()), len(pair.rejected.split())) for pair in pairs],
         "tokens": [(pair.chosen_tokens, pair.rejected_tokens) for pair in pairs],
@@ -22,13 +25,26 @@ def lengths(pairs: Sequence[Pair]) -> dict[str, Any]:
     return {unit: _told(numbers) for unit, numbers in counted.items()} if pairs else {}
 
 
+def warning(told: dict[str, Any]) -> str | None:
+    """Return what to say where length alone tells nearly all pairs apart, for what `lengths` returned."""
+    share = told["tokens"]["told_by_length"]
+    if share < TELLING:
+        return None
+    return (
+        f"length alone tells {share:.0%} of the pairs apart: preference training may learn it instead of the voice. "
+        "-S prefer.rejected=twin has replies of like length, -S prefer.length_ratio=2 keeps only such."
+    )
+
+
 def _told(numbers: Sequence[tuple[int, int]]) -> dict[str, Any]:
     chosen, rejected = zip(*numbers, strict=True)
+    shorter = fmean((one < other) + 0.5 * (one == other) for one, other in numbers)
     return {
         "chosen": _distribution(chosen),
         "rejected": _distribution(rejected),
         "chosen_shorter": round(fmean(one < other for one, other in numbers), 6),
         "equal": round(fmean(one == other for one, other in numbers), 6),
+        "told_by_length": round(max(shorter, 1 - shorter), 6),
     }
 
 

@@ -49,24 +49,27 @@ def _points(curves: Curves, key: str) -> tuple[list[float], list[float]]:
 
 def loss(curves: Curves) -> "Markup":
     """Draw the loss on train batches and on held-out replies."""
-    (updates, losses), (looked, valid) = _points(curves, "loss"), _points(curves, "valid_loss")
-
-    def draw() -> "Figure":
-        figure, axes = _figure()
-        axes.plot(updates, losses, color=SERIES[0], linewidth=1.1)
-        axes.plot(looked, valid, color=SERIES[1], linewidth=1.4, marker="o", markersize=4)
-        axes.set(xlabel="update", ylim=(0, max([*losses, *valid, 0.1]) * 1.08))
-        _label(axes, updates, losses, "train batches", SERIES[0], above=True)
-        if valid:
-            _label(axes, looked, valid, "held-out replies", SERIES[1], above=False)
-        return figure
-
+    losses, valid = (_points(curves, key)[1] for key in ("loss", "valid_loss"))
     told = f"Loss in nats per supervised token. Train batches: {_ends(losses)}. Held-out replies: {_ends(valid)}."
-    return chart("loss", told, draw)
+    return chart("loss", told, lambda: loss_figure(curves))
+
+
+def loss_figure(curves: Curves) -> "Figure":
+    """Return the figure of the loss."""
+    (updates, losses), (looked, valid) = _points(curves, "loss"), _points(curves, "valid_loss")
+    figure, axes = _figure()
+    axes.plot(updates, losses, color=SERIES[0], linewidth=1.1)
+    axes.plot(looked, valid, color=SERIES[1], linewidth=1.4, marker="o", markersize=4)
+    axes.set(xlabel="update", ylim=(0, max([*losses, *valid, 0.1]) * 1.08))
+    _label(axes, updates, losses, "train batches", SERIES[0], above=True)
+    _label(axes, looked, valid, "held-out replies", SERIES[1], above=False)
+    return figure
 
 
 def _label(axes: "Axes", xs: Sequence[float], ys: Sequence[float], text: str, colour: str, *, above: bool) -> None:
     """Name a line where it stands, in its colour: no key to look up."""
+    if not xs:
+        return
     place = len(xs) // 3 if above else len(xs) - 1
     away = (0, 26) if above else (0, -16)
     axes.annotate(text, (xs[place], ys[place]), xytext=away, textcoords="offset points", color=colour, size=9,

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 import yaml
 
+from twin.alignment import alignment
 from twin.config.campaign import CampaignConfig
 from twin.config.load import build
 from twin.errors import DataError
@@ -89,6 +90,7 @@ def _identity_rows(run: Run) -> list[list[str]]:
         ["train / valid / cal / test", f"{sizes} replies; data/split `{data}`"],
         ["training", _training(train)],
     ]
+    rows += [["alignment", aligned]] if (aligned := alignment(run)) else []
     winner = build(CampaignConfig, yaml.safe_load(run.text("params.yaml"))["campaign"], "campaign").winner
     rows += [["continues the run", f"`{winner}`"]] if winner else []
     return rows + [

@@ -7,6 +7,7 @@ from typing import Any
 import typer
 import yaml
 
+from twin.alignment import alignment
 from twin.arms import ARMS
 from twin.files import read_jsonl
 from twin.protocol import protocol
@@ -57,19 +58,7 @@ def _learned(run: Run) -> list[str]:
         f"{params['kind']} of rank {params['rank']} on {run.inputs['base']['params']['model']['id']}: "
         f"{train['status']} after {train['updates']['run']} updates ({train['epochs']:.2f} epochs)",
         f"loss on held-out replies {loss['initial']:.2f} → {loss['best']:.2f} nats per token",
-        *_aligned(run.metrics("align")),
-    ]
-
-
-def _aligned(align: dict[str, Any]) -> list[str]:
-    if align["method"] == "none":
-        return []
-    bits, updates = align["real_replies"]["bits_per_token"], align["updates"]
-    alarm = "; they were DISPLACED on the way" if align["displacement"]["alarm"] else ""
-    return [
-        f"then {align['method']} on {align['pairs']['train']} pairs, the {align['kept']} kept (update "
-        f"{updates['best']} of {updates['run']}): {bits['before']:.3f} → {bits['after']:.3f} bits per token of real "
-        f"held-out replies{alarm}"
+        *([f"then {aligned}"] if (aligned := alignment(run)) else []),
     ]
 
 

@@ -4,7 +4,6 @@ Nothing is remembered between calls, so a failure is never taken for an answer l
 """
 
 import asyncio
-import itertools
 import threading
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -143,8 +142,13 @@ class AsyncGraphClient:
                     (await self.query(entity, limit=0)).total or (await self.query(object=entity, limit=0)).total
                 )
 
-        there = set(itertools.compress(wanted, await asyncio.gather(*map(has, wanted))))
-        return {name: entity for name, entity in canonical.items() if entity in there}
+        try:
+            # After the first failure the others are called off.
+            async with asyncio.TaskGroup() as group:
+                asked = {entity: group.create_task(has(entity)) for entity in wanted}
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+        return {name: entity for name, entity in canonical.items() if entity in asked and asked[entity].result()}
 
     async def ready(self) -> Ready:
         """Return whether queries can work, which neither `/health` nor `/health/live` tells."""

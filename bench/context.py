@@ -1,0 +1,115 @@
+"""What the context of a live reply costs: entities, facts and trajectory of ten turns, over 71,130 facts with one hub.
+
+python -m bench.context [--messages 400]
+"""
+
+import argparse
+import datetime
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, timedelta
+from pathlib import Path
+
+from bench.graph import ENTITIES, FACTS, HUB_SHARE, PREDICATES
+from bench.machine import describe
+from twin.config.augment import Scalar, Tags
+from twin.context import NOTE, Asker, build_context
+from twin.conversation import Turn
+from twin.embedder.hashing import HashingEmbedder
+from twin.files import write_json
+from twin.graph import EmbeddedGraph, Triple
+from twin.prompt import PromptRecipe
+
+RESULTS = Path("bench/results/context.json")
+TARGET = {"p95_ms": 50}
+WORDS = "deploy auth review kafka spore pipeline client credit search cache backup login export cron vector load".split
+WINDOW = 10
+
+
+def vocabulary(rng: random.Random) -> list[str]:
+    """Return 20,000 names of one to three words."""
+    words = [f"{word}{number}" for number in range(60) for word in WORDS()]
+    made: dict[str, None] = {}
+    while len(made) < ENTITIES:
+        made[" ".join(rng.choices(words, k=rng.choice((1, 2, 2, 3))))] = None
+    return list(made)
+
+
+def facts(names: list[str], rng: random.Random) -> list[Triple]:
+    made = dict[tuple[int, int], Triple]()
+    while len(made) < FACTS:
+        ends = 0 if rng.random() < HUB_SHARE else int(ENTITIES * rng.random() ** 2), rng.randrange(ENTITIES)
+        made[ends] = Triple(names[ends[0]], f"p{rng.randrange(PREDICATES)}", names[ends[1]], rng.random())
+    return list(made.values())
+
+
+def conversation(names: list[str], rng: random.Random) -> list[Turn]:
+    """Return ten turns of some forty words; the last names three entities, now and then the hub."""
+    start = datetime.datetime(2026, 1, 1, tzinfo=UTC)
+    turns = []
+    for place in range(WINDOW):
+        said = rng.choices(WORDS(), k=34)
+        for name in [rng.choice(names), rng.choice(names), names[0] if rng.random() < 0.2 else rng.choice(names)]:
+            said.insert(rng.randrange(len(said)), name)
+        role = "partner" if (WINDOW - place) % 2 else "person"
+        turns.append(Turn(str(place), role, f"{' '.join(said)}?", start + timedelta(minutes=place)))  # type: ignore[arg-type]
+    return turns
+
+
+def spread(taken_ms: list[float]) -> dict[str, float]:
+    p95 = statistics.quantiles(taken_ms, n=20)[-1]
+    return {"p50_ms": statistics.median(taken_ms), "p95_ms": p95, "min_ms": min(taken_ms), "max_ms": max(taken_ms)}
+
+
+def timed(call: Callable[[list[Turn]], object], turns: list[Turn]) -> tuple[float, float]:
+    """Return wall and processor milliseconds; on a shared machine only the second is the program's."""
+    wall_s, processor_s = time.perf_counter(), time.process_time()
+    call(turns)
+    return (time.perf_counter() - wall_s) * 1e3, (time.process_time() - processor_s) * 1e3
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--messages", type=int, default=400)
+    given = parser.parse_args()
+    rng = random.Random(0)
+    names = vocabulary(rng)
+    embedder = HashingEmbedder(256)
+    recipe = PromptRecipe(
+        "You are Sam.", Tags.context, tuple(Scalar), 2, 3, WINDOW, 1, 5, 8, 3, dict(embedder.identity)
+    )
+    rows: dict[str, dict[str, dict[str, float]]] = {}
+    print("| part | p50 ms | p95 ms | range ms |\n| --- | --- | --- | --- |")
+    with tempfile.TemporaryDirectory() as folder:
+        graph = EmbeddedGraph(Path(folder) / "graph.sqlite")
+        graph.add_all(facts(names, rng))
+        asker = Asker(graph, NOTE)
+        asked = [conversation(names, rng) for _ in range(given.messages)]
+        parts: dict[str, Callable[[list[Turn]], object]] = {
+            "all": lambda turns: build_context(turns, recipe, embedder.embed, asker.ask),
+            "graph": lambda turns: asker.ask(turns[-1].content),
+            "prompt": lambda turns: build_context(turns, recipe, embedder.embed),
+        }
+        for part, call in parts.items():
+            walls, processors = zip(*(timed(call, turns) for turns in asked), strict=True)
+            rows[part] = {"wall": spread(list(walls)), "processor": spread(list(processors))}
+            for kind, shown in rows[part].items():
+                span = f"{shown['min_ms']:.1f}–{shown['max_ms']:.1f}"
+                print(f"| {part}, {kind} | {shown['p50_ms']:.2f} | {shown['p95_ms']:.2f} | {span} |")
+        found = sum(bool(asker.ask(turns[-1].content).edges) for turns in asked)
+        long = " ".join(rng.choices([*names, *WORDS()], k=50_000))
+        started_s = time.perf_counter()
+        asker.ask(long)
+        long_ms = (time.perf_counter() - started_s) * 1e3
+        graph.close()
+    print(f"{found} of {given.messages} messages had facts; one of {len(long):,} characters took {long_ms:.0f} ms")
+    result = {"facts": FACTS, "entities": ENTITIES, "messages": given.messages, "with_facts": found, "target": TARGET}
+    result |= {"rows": rows, "long_message": {"characters": len(long), "ms": long_ms}}
+    write_json(RESULTS, {"date": datetime.date.today().isoformat(), "machine": describe()} | result)
+
+
+if __name__ == "__main__":
+    main()
