@@ -21,7 +21,7 @@ from twin.config.align import Method
 from twin.config.augment import Scalar, Tags
 from twin.config.generate import GenerateConfig
 from twin.errors import ConfigError, DataError, ModelError
-from twin.files import sha256_file, sha256_text
+from twin.files import read_json, sha256_file, sha256_text, write_json
 from twin.identity import run_id
 from twin.likelihood import score
 from twin.model import adapt, attach, load_base, split_head, trainable
@@ -228,6 +228,21 @@ def test_the_champion_answers_what_the_twin_answers(tiny_base, adapter, generate
     held_out = [row for row in likelihoods if row["prompt_set"] == "test"]
     assert said(held_out, "C", "total_nats") == said(held_out, "X", "total_nats")
     assert [row for row in answers if row["arm"] != "C"] == generated.answers
+
+
+def test_what_answered_is_noted_by_its_hashes(adapter, tiny_base, tmp_path):
+    recipe = read_json(shutil.copytree(adapter, tmp_path / "a") / "recipe.json")
+    other = shutil.copytree(adapter, tmp_path / "b")
+    write_json(tmp_path / "a/recipe.json", recipe | {"base": {"id": "small"}})
+    (other / "adapters.safetensors").write_bytes(b"other")
+    noted = stage.models(tmp_path / "a", None)
+    assert noted == {
+        "adapter": sha256_file(adapter / "adapters.safetensors"),
+        "recipe": sha256_file(tmp_path / "a/recipe.json"),
+        "base": sha256_text('{"id":"small"}'),
+        "champion": None,
+    }
+    assert stage.models(tmp_path / "a", other)["champion"] == sha256_file(other / "adapters.safetensors")
 
 
 def test_a_champion_that_is_not_the_registered_one_is_refused(tmp_path, monkeypatch, adapter):

@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -17,11 +18,12 @@ import stages.promote as stage
 from stages.promote.decision import Decision, Gate, Scope, State, Verdict, decide
 from stages.promote.document import checked
 from stages.promote.evidence import CONVERSATIONS_MIN, Evidence
+from stages.promote.files import Files
 from stages.promote.gates import gates
 from stages.promote.report import MOVES
 from twin.config.promote import Human, Primary, PromoteConfig
 from twin.errors import DataError
-from twin.files import sha256_file, write_json, write_text
+from twin.files import canonical_json, sha256_file, sha256_text, write_json, write_text
 
 CONFIG = PromoteConfig(
     protocol_min=2.0,
@@ -82,6 +84,7 @@ def good() -> Evidence:
         recipe={"base": base, "prompt": {"tags": "context"}, "run": {"id": "0" * 64}},
         base=base,
         ingest={"synthetic": False},
+        files=Files(replies=90),
     )
 
 
@@ -369,20 +372,82 @@ def test_a_better_state_of_one_gate_never_worsens_the_decision(
     assert ORDER.index(verdicts[1]) >= ORDER.index(verdicts[0])
 
 
-def lay_out(folder: Path, evidence: Evidence) -> None:
-    for name, tree in (
-        ("metrics/evaluate.json", evidence.evaluate),
-        ("metrics/split.json", evidence.split),
-        ("models/adapter/recipe.json", evidence.recipe),
-        ("models/base/identity.json", evidence.base),
-    ):
-        write_json(folder / name, tree)
-    write_text(folder / "data/generate/generations.jsonl", "{}\n")
-    write_text(
-        folder / "params.yaml",
-        "promote: {protocol_min: 2.0, bits_min: 0.05, gap_min: 0.25, test_prompts_min: 60, human: required, "
-        "champion: null, primary: likelihood}\n",
-    )
+PLACES = {"evaluate": "metrics/evaluate.json", "split": "metrics/split.json", "ingest": "metrics/ingest.json",
+          "recipe": "models/adapter/recipe.json", "base": "models/base/identity.json"}  # fmt: skip
+WEIGHTS = "models/adapter/adapters.safetensors"
+PARAMS = (
+    "promote: {protocol_min: 2.0, bits_min: 0.05, gap_min: 0.25, test_prompts_min: 60, human: required, "
+    "champion: null, primary: likelihood}\n"
+)
+
+
+def lay_out(folder: Path, evidence: Evidence, params: str = PARAMS) -> None:
+    """Write all files that a decision rests on, of one run."""
+    write_text(folder / "params.yaml", params)
+    for path in stage.HASHED:
+        write_text(folder / path, "{}\n")
+    for part, path in PLACES.items():
+        write_json(folder / path, getattr(evidence, part))
+    write_json(folder / "data/generate/models.json", models_of(folder))
+
+
+def models_of(folder: Path) -> Tree:
+    """Return what `generate` notes of the models in a folder."""
+    base = canonical_json(json.loads((folder / PLACES["base"]).read_text()))
+    return {
+        "adapter": sha256_file(folder / WEIGHTS),
+        "recipe": sha256_file(folder / PLACES["recipe"]),
+        "base": sha256_text(base),
+        "champion": None,
+    }
+
+
+def judged(folder: Path) -> Tree:
+    """Run the stage in a folder, which is the current one; return decision.json."""
+    stage.main()
+    found: Tree = json.loads((folder / "metrics/decision.json").read_text())
+    return found
+
+
+@pytest.fixture
+def staged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project of which everything passes, for staging."""
+    monkeypatch.chdir(tmp_path)
+    lay_out(tmp_path, good(), PARAMS.replace("required", "waived"))
+    assert judged(tmp_path)["decision"] == "PROMOTE"
+    return tmp_path
+
+
+@pytest.mark.parametrize("path", [str(path) for path in stage.HASHED])
+def test_no_file_of_the_run_may_be_missing(staged: Path, path: str) -> None:
+    (staged / path).unlink()
+    if path == PLACES["recipe"]:
+        with pytest.raises(DataError, match="names no run"):
+            stage.main()
+        return
+    found = judged(staged)
+    assert (found["decision"], found["gates"]["provenance"]["state"]) == ("HOLD", "UNKNOWN")
+    assert any(path in reason for reason in found["reasons"])
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "told"),
+    [
+        (WEIGHTS, "another adapter", r"adapters\.safetensors is \w{12}, the replies are of \w{12}"),
+        (PLACES["base"], '{"fixture": false, "id": "foreign"}', r"identity\.json is \w{12}, the replies are of"),
+        (PLACES["recipe"], None, r"recipe\.json is \w{12}, the replies are of"),
+        ("data/generate/models.json", "{}", "the replies are of none"),
+        ("params.yaml", PARAMS.replace("null", CHAMPION), "the champion is aaaaaaaaaaaa, the replies are of none"),
+    ],
+)
+def test_replies_of_other_models_than_those_at_hand_decide_nothing(
+    staged: Path, path: str, text: str | None, told: str
+) -> None:
+    text = text or (staged / path).read_text().replace('"context"', '"none"')
+    write_text(staged / path, text)
+    found = judged(staged)
+    assert (found["decision"], found["gates"]["provenance"]["state"]) == ("HOLD", "UNKNOWN")
+    assert re.search(told, found["reasons"][0])
 
 
 def test_the_stage_writes_a_decision_that_its_inputs_determine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

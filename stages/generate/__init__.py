@@ -27,7 +27,16 @@ from twin.config.load import load
 from twin.config.model import ModelConfig
 from twin.config.promote import PromoteConfig
 from twin.errors import ModelError
-from twin.files import read_json, read_jsonl, sha256_file, staged_folder, write_json, write_jsonl
+from twin.files import (
+    canonical_json,
+    read_json,
+    read_jsonl,
+    sha256_file,
+    sha256_text,
+    staged_folder,
+    write_json,
+    write_jsonl,
+)
 from twin.model import Base, attach, load_base
 from twin.progress import Eta, Progress
 from twin.prompt import PromptRecipe
@@ -163,6 +172,16 @@ def decoding(config: GenerateConfig, champion: Path | None) -> dict[str, Any]:
     return {"method": "drawn" if config.temperature else "greedy", "arms": arms, **asdict(config)}
 
 
+def models(adapter: Path, champion: Path | None) -> dict[str, str | None]:
+    """Return the sha256 of all that answered, by which the decision knows that it is about this adapter."""
+    return {
+        "adapter": sha256_file(adapter / WEIGHTS_FILE),
+        "recipe": sha256_file(adapter / RECIPE_FILE),
+        "base": sha256_text(canonical_json(read_json(adapter / RECIPE_FILE)["base"])),
+        "champion": sha256_file(champion / WEIGHTS_FILE) if champion else None,
+    }
+
+
 def registered(champion: str | None) -> Path | None:
     """Return the folder of the champion that promote.champion names.
 
@@ -209,6 +228,7 @@ def main() -> None:
         write_jsonl(part / "nll.jsonl", said.likelihoods)
         write_jsonl(part / "further.jsonl", said.further)
         write_json(part / "decoding.json", decoding(config, champion))
+        write_json(part / "models.json", models(ADAPTER, champion))
     record(
         "generate",
         {

@@ -12,6 +12,7 @@ from typing import Any
 from stages.promote.decision import decide
 from stages.promote.document import document, limits
 from stages.promote.evidence import Evidence, look_up
+from stages.promote.files import ADAPTER, BASE, FURTHER, GENERATIONS, MODELS, RECIPE, inspect
 from stages.promote.gates import gates
 from stages.promote.human import Judged, Ratings, summarise
 from stages.promote.report import markdown
@@ -23,12 +24,8 @@ from twin.ratings import read_sessions
 
 EVALUATE = Path("metrics/evaluate.json")
 SPLIT = Path("metrics/split.json")
-RECIPE = Path("models/adapter/recipe.json")
-BASE = Path("models/base/identity.json")
 INGEST = Path("metrics/ingest.json")
 DECODING = Path("data/generate/decoding.json")
-ADAPTER = Path("models/adapter/adapters.safetensors")
-GENERATIONS = Path("data/generate/generations.jsonl")
 RATINGS = Path("data/ratings")
 HASHED = (
     EVALUATE,
@@ -37,14 +34,16 @@ HASHED = (
     BASE,
     INGEST,
     DECODING,
+    MODELS,
     ADAPTER,
     *(Path(f"data/split/{name}.jsonl") for name in ("train", "valid", "cal", "test")),
     GENERATIONS,
+    FURTHER,
     Path("data/generate/nll.jsonl"),
-    Path("data/generate/further.jsonl"),
     Path("data/evaluate/rubric.json"),
     Path("data/evaluate/scores.jsonl"),
 )
+"""All that a decision rests on; every run writes all of them."""
 DECISION = Path("metrics/decision.json")
 REPORT = Path("metrics/decision.md")
 
@@ -75,7 +74,7 @@ def main() -> None:
     run_id = look_up(evidence.recipe, "run", "id")
     if not isinstance(run_id, str):
         raise DataError(f"{RECIPE} names no run (run.id). Run `dvc repro align` to make it again.")
-    evidence = replace(evidence, ratings=rated(run_id))
+    evidence = replace(evidence, ratings=rated(run_id), files=inspect(HASHED, config.champion))
     all_gates = gates(evidence, config)
     decision = decide(all_gates, config.human)
     hashes = {str(path): sha256_file(path) for path in (*HASHED, *sorted(RATINGS.glob("*.jsonl"))) if path.exists()}

@@ -15,7 +15,11 @@ STANDING_LIMITS: Final = (
     "Two conversations of the same day may share what they are about; only the conversations are kept apart.",
 )
 SOURCES: Final = {
-    "provenance": ("metrics/split.json: proofs", "models/adapter/recipe.json: base, prompt.tags"),
+    "provenance": (
+        "metrics/split.json: proofs",
+        "models/adapter/recipe.json: base, prompt.tags",
+        "data/generate/models.json: sha256 of the models that answered",
+    ),
     "enough_data": ("metrics/split.json: strength",),
     "profile": ("models/base/identity.json: fixture", "metrics/ingest.json: synthetic"),
     "secrets": ("metrics/evaluate.json: secrets.X", "data/generate/generations.jsonl: arm X"),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stages.promote.decision import Gate, State
+from stages.promote.files import Files
 from stages.promote.human import Ratings
 from twin.config.promote import PromoteConfig
 
@@ -26,6 +27,8 @@ class Evidence:
     base: Tree
     ingest: Tree
     ratings: Ratings = NONE_RATED
+    files: Files | None = None
+    """None is not known."""
 
 
 @dataclass(frozen=True)

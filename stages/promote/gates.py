@@ -48,7 +48,13 @@ def gates(evidence: Evidence, config: PromoteConfig) -> list[Gate]:
 
 
 def provenance(evidence: Evidence) -> Gate:
-    """No conversation in two parts, no near-duplicate across, train before test, tags and base as recorded."""
+    """All files are there and of one run; no conversation in two parts, no near-duplicate across, train before test."""
+    files = evidence.files
+    if files is None:
+        return unmeasured("provenance", "Whether the files are those of one run")
+    if files.missing or files.foreign:
+        faults = [*([f"missing: {', '.join(files.missing)}"] if files.missing else []), *files.foreign]
+        return Gate("provenance", State.unknown, f"The files are not those of one run: {'; '.join(faults)}.")
     shared = number(evidence.split, "proofs", "conversations_in_two_parts")
     copies = number(evidence.split, "proofs", "near_duplicates_left")
     ordered = look_up(evidence.split, "proofs", "time_order")
