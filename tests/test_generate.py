@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 from collections import Counter
 from dataclasses import replace
@@ -247,13 +248,35 @@ def test_what_answered_is_noted_by_its_hashes(adapter, tiny_base, tmp_path):
 
 def test_a_champion_that_is_not_the_registered_one_is_refused(tmp_path, monkeypatch, adapter):
     monkeypatch.chdir(tmp_path)
-    assert stage.registered(None) is None
+    recipe = {"base": {"id": "small"}, "prompt": {"tags": "none"}}
+    assert stage.registered(None, recipe) is None
     with pytest.raises(ModelError, match="holds no adapter; promote.champion is aaaa"):
-        stage.registered("a" * 64)
+        stage.registered("a" * 64, recipe)
     shutil.copytree(adapter, stage.CHAMPION)
     with pytest.raises(ModelError, match="dvc checkout"):
-        stage.registered("a" * 64)
-    assert stage.registered(sha256_file(stage.CHAMPION / "adapters.safetensors")) == stage.CHAMPION
+        stage.registered("a" * 64, recipe)
+    champion = sha256_file(stage.CHAMPION / "adapters.safetensors")
+    write_json(stage.CHAMPION / "recipe.json", recipe | {"run": "another"})
+    assert stage.registered(champion, recipe) == stage.CHAMPION
+    (stage.CHAMPION / "recipe.json").unlink()
+    with pytest.raises(ModelError, match=r"has no recipe\.json\. Bring it back with `dvc checkout --force"):
+        stage.registered(champion, recipe)
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        ({"base": {"id": "big"}}, 'base is {"id":"big"}, that of models/adapter is {"id":"small"}'),
+        ({"prompt": {"tags": "context"}}, 'prompt is {"tags":"context"}, that of models/adapter is {"tags":"none"}'),
+    ],
+)
+def test_a_champion_of_another_base_or_prompt_is_refused(tmp_path, monkeypatch, adapter, other, told):
+    monkeypatch.chdir(tmp_path)
+    recipe = {"base": {"id": "small"}, "prompt": {"tags": "none"}}
+    shutil.copytree(adapter, stage.CHAMPION)
+    write_json(stage.CHAMPION / "recipe.json", recipe | other)
+    with pytest.raises(ModelError, match=re.escape(told)):
+        stage.registered(sha256_file(stage.CHAMPION / "adapters.safetensors"), recipe)
 
 
 def test_rows_hold_what_the_judge_reads(generated):

@@ -182,11 +182,11 @@ def models(adapter: Path, champion: Path | None) -> dict[str, str | None]:
     }
 
 
-def registered(champion: str | None) -> Path | None:
-    """Return the folder of the champion that promote.champion names.
+def registered(champion: str | None, recipe: Mapping[str, Any]) -> Path | None:
+    """Return the folder of the champion that promote.champion names; `recipe` is that of X.
 
     Raises:
-        ModelError: the folder holds another adapter or none.
+        ModelError: the folder holds another adapter or none, or one of another base or prompt than X.
     """
     if champion is None:
         return None
@@ -197,6 +197,16 @@ def registered(champion: str | None) -> Path | None:
             f"{CHAMPION} holds {there}; promote.champion is {champion[:12]}. Bring it back with `dvc checkout "
             f"{CHAMPION}.dvc`, or set promote.champion to null."
         )
+    if not (CHAMPION / RECIPE_FILE).exists():
+        raise ModelError(f"{CHAMPION} has no {RECIPE_FILE}. Bring it back with `dvc checkout --force {CHAMPION}.dvc`.")
+    theirs = read_json(CHAMPION / RECIPE_FILE)
+    for part in ("base", "prompt"):
+        if theirs.get(part) != recipe[part]:
+            raise ModelError(
+                f"{CHAMPION / RECIPE_FILE}: the champion's {part} is {canonical_json(theirs.get(part))}, that of "
+                f"{ADAPTER} is {canonical_json(recipe[part])}. The two are of other models or answer other prompts: "
+                "train with the champion's, or set promote.champion to null."
+            )
     return CHAMPION
 
 
@@ -219,7 +229,7 @@ def main() -> None:
     recipe = read_json(ADAPTER / RECIPE_FILE)
     splits = {name: read_jsonl(path) for name, path in SPLITS.items()}
     asked = ask(splits, PromptRecipe.from_json(recipe["prompt"]), config)
-    champion = registered(load(PromoteConfig).champion)
+    champion = registered(load(PromoteConfig).champion, recipe)
     folder = resolve(recipe["base"], load(ModelConfig).folder)
     started_s = time.perf_counter()
     said = generate(lambda: load_base(folder), ADAPTER, asked, config, champion)
