@@ -5,9 +5,10 @@ What could not be measured is left out; nothing stands in for it.
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 from twin.config.evaluate import EvaluateConfig
-from twin.intervals import Interval, Statistic, interval, p_worse, rate_bounds
+from twin.intervals import Array, Interval, Statistic, interval, p_worse, rate_bounds, ratio
 
 Tree = dict[str, object]
 DECIMALS = 9
@@ -29,6 +30,16 @@ def rate(hits: int, n: int) -> Tree:
     """Return a rate with its Clopper–Pearson bounds, each at 95 % one-sided."""
     lower, upper = rate_bounds(hits, n)
     return {"value": hits / n, "lower": lower, "upper": upper, "hits": hits, "n": n}
+
+
+def rate_over(hits: Array, sizes: Array, config: EvaluateConfig) -> Tree:
+    """Return a rate over conversations: of both kinds of bounds, the resampled and the exact ones, the wider.
+
+    Conversations without a hit, however few, would resample to a rate that is 0 for sure.
+    """
+    found, n, total = interval(ratio(hits, sizes), len(sizes), config.draws, config.seed), int(sizes.sum()), hits.sum()
+    lower, upper = rate_bounds(math.floor(total), n)[0], rate_bounds(math.ceil(total), n)[1]
+    return bounds(replace(found, lower=min(found.lower, lower), upper=max(found.upper, upper)), n)
 
 
 def similarity(raw: float, floor: float | None, ceiling: float | None) -> Tree:
