@@ -22,7 +22,7 @@ SOURCES: Final = {
     ),
     "enough_data": ("metrics/split.json: strength",),
     "profile": ("models/base/identity.json: fixture", "metrics/ingest.json: synthetic"),
-    "secrets": ("metrics/evaluate.json: secrets.X", "data/generate/generations.jsonl: arm X"),
+    "secrets": ("metrics/evaluate.json: secrets.X", "data/generate/generations.jsonl and further.jsonl: arm X"),
     "rare_copy": ("metrics/evaluate.json: alarms.rare_copy", "data/generate/generations.jsonl: test, arm X"),
     "degenerate": ("metrics/evaluate.json: alarms.degenerate", "data/evaluate/scores.jsonl: rules, arm X"),
     "memorisation": ("metrics/evaluate.json: memorisation", "data/generate/nll.jsonl: train and test, arms X and B0"),
