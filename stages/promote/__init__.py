@@ -16,10 +16,11 @@ from stages.promote.files import ADAPTER, BASE, FURTHER, GENERATIONS, MODELS, RE
 from stages.promote.gates import gates
 from stages.promote.human import Judged, Ratings, summarise
 from stages.promote.report import markdown
+from twin.config.evaluate import EvaluateConfig
 from twin.config.load import load
 from twin.config.promote import PromoteConfig
 from twin.errors import DataError
-from twin.files import read_json, sha256_file, write_json, write_text
+from twin.files import canonical_json, read_json, sha256_file, sha256_text, write_json, write_text
 from twin.ratings import read_sessions
 
 EVALUATE = Path("metrics/evaluate.json")
@@ -67,6 +68,16 @@ def rated(run_id: str) -> Ratings:
     return summarise(read_sessions(RATINGS), about)
 
 
+def parameters(config: PromoteConfig, scoring: EvaluateConfig) -> dict[str, object]:
+    """Return the parameters of scoring and deciding, and the hash of them all."""
+    found = {
+        f"{section}.{field.name}": _plain(getattr(values, field.name))
+        for section, values in (("evaluate", scoring), ("promote", config))
+        for field in fields(values)
+    }
+    return found | {"sha256": sha256_text(canonical_json(found))}
+
+
 def main() -> None:
     """Run the stage."""
     config = load(PromoteConfig)
@@ -78,8 +89,7 @@ def main() -> None:
     all_gates = gates(evidence, config)
     decision = decide(all_gates, config.human)
     hashes = {str(path): sha256_file(path) for path in (*HASHED, *sorted(RATINGS.glob("*.jsonl"))) if path.exists()}
-    parameters = {field.name: _plain(getattr(config, field.name)) for field in fields(config)}
-    settings = {"parameters": parameters, "decoding": read_or_none(DECODING)}
+    settings = {"parameters": parameters(config, load(EvaluateConfig)), "decoding": read_or_none(DECODING)}
     write_json(DECISION, document(decision, all_gates, evidence.ratings, run_id, hashes, settings=settings))
     write_text(REPORT, markdown(decision, all_gates, run_id, limits(all_gates), hashes))
 
