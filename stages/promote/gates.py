@@ -174,8 +174,8 @@ def protocol(evaluate: Tree, config: PromoteConfig, worse: Worse) -> Gate:
 def _superior(gate: Gate, found: Difference, least: float, config: PromoteConfig) -> Gate:
     """PASS where better than nothing for sure and by `least`."""
     state = passed(found.lower > 0 and found.value >= least)
-    numbers = {"value": found.value, "bound": found.lower, "lower": found.lower, "upper": found.upper}
-    gate = replace(gate, state=state, threshold=least, n=found.n, **numbers)
+    gate = replace(gate, state=state, value=found.value, bound=found.lower, threshold=least, n=found.n)
+    gate = replace(gate, lower=found.lower, upper=found.upper)
     return if_enough(gate, found, config)
 
 
