@@ -91,7 +91,9 @@ def evaluate(
     usual, rules = usual_for(data.train, data.prompts)
     judgement = unjudged(data, short, usual, rules) if short else judged(data, usual, rules, config)
     with_arms = {"all": data.test, "without_stock": _without_stock(data.test)}
-    said = [reply for arms in (data.test, data.valid, data.protocol) for reply in arms.get(CHALLENGER, [])]
+    # Arm K chooses among these.
+    drawn = [reply for reply in data.further if reply.arm == CHALLENGER]
+    said = [reply for arms in (data.test, data.valid, data.protocol) for reply in arms.get(CHALLENGER, [])] + drawn
     acts = trusted([*data.train, *data.valid_person, *data.cal], labels, config)
     judges = Judges(judgement.rubric, acts.labeller, labels)
     chooses = selective(data, live.rows, judges, live.decoding, config)

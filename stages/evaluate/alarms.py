@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from stages.evaluate.person import is_rare, runs
+from stages.evaluate.private import private_numbers
 from stages.evaluate.replies import REAL, Reply, halves
 from stages.evaluate.report import Tree, rate, similarity
 from stages.evaluate.rules import INVALID, RULES, SLOP_RULES, Usual
@@ -29,10 +30,10 @@ def alarms(arms: Mapping[str, Sequence[Reply]], usual: Usual) -> Tree:
 
 
 def secrets(replies: Sequence[Reply]) -> Tree:
-    """Return how many secrets and e-mail addresses the replies hold; none is tolerable."""
+    """Return how many secrets, e-mail addresses and private numbers the replies hold; none is tolerable."""
     found: Counter[str] = Counter()
     for reply in replies:
-        Scrubber(found).scrub(reply.text)
+        found["private"] += private_numbers(Scrubber(found).scrub(reply.text))
     return {"hits": found.total(), "n": len(replies)}
 
 
