@@ -11,7 +11,7 @@ from typing import Any
 from stages.evaluate.acts import act_agreement, read_labels
 from stages.evaluate.alarms import alarms, lengths, secrets, usage
 from stages.evaluate.canaries import exposure
-from stages.evaluate.choice import context_choice, of
+from stages.evaluate.choice import context_choice, of, without_stock
 from stages.evaluate.data import BASE, GENERATIONS, Arms, Data, gather
 from stages.evaluate.gap import gap
 from stages.evaluate.judgement import Judgement, judged, unjudged
@@ -33,6 +33,7 @@ CANARIES = Path("data/split/canaries.jsonl")
 LABELS = Path("data/labels")
 OUT = Path("data/evaluate")
 METRICS = Path("metrics/evaluate.json")
+Scored = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
 def evaluate(
@@ -68,9 +69,8 @@ def evaluate(
         "likelihood": likelihood(same_replies(scored["test"]), config),
         "canaries": exposure(of(likelihoods, "canary"), planted),
         "memorisation": memorisation(scored["train"], scored["test"], CHALLENGER, BASE, config),
-        "context_choice": {
-            arm: context_choice(rows, scored["alone"][arm], config) for arm, rows in scored["choice"].items()
-        },
+        "context_choice": _choices(scored["choice"], scored["alone"], config)
+        | {"without_stock": _choices(without_stock(scored["choice"]), scored["alone"], config)},
         "gap": gap(data.test, config),
         "act_agreement": act_agreement(data.test, [*data.train, *data.valid_person, *data.cal], labels, config),
         "alarms": alarms(data.test, usual),
@@ -79,6 +79,10 @@ def evaluate(
         "secrets": {CHALLENGER: secrets(said)} if said else {},
     }
     return finite(metrics), judgement, chosen.reranker
+
+
+def _choices(inside: Scored, alone: Scored, config: EvaluateConfig) -> Tree:
+    return {arm: context_choice(rows, alone[arm], config) for arm, rows in inside.items()}
 
 
 def _without_stock(arms: Arms) -> Arms:
