@@ -50,6 +50,22 @@ def test_the_twin_scores_like_the_person_and_the_base_does_not() -> None:
     assert metrics()["instrument"]["state"] == "PASS"
 
 
+def test_choices_alarms_memory_and_fixed_prompts_have_bounds_and_a_view_without_stock_phrases() -> None:
+    real = 90 - metrics()["counts"]["test_stock_replies"]
+    for view, n in ((metrics()["alarms"], 90), (metrics()["alarms"]["without_stock"], real)):
+        for name in ("degenerate", "slop", "rare_copy", "duplicate"):
+            assert {"value", "lower", "upper", "n"} <= set(view[name]["X"])
+            assert view[name]["R"]["n"] == n
+    chosen = metrics()["context_choice"]
+    assert {"X", "B0", "without_stock"} == set(chosen)
+    assert chosen["without_stock"]["X"]["n"] < chosen["X"]["n"]
+    without = metrics()["memorisation"]["without_stock"]
+    assert without["lower"] < without["auc"] < without["upper"]
+    fixed = metrics()["protocol10"]["X"]
+    assert fixed["lower"] <= fixed["value"] <= fixed["upper"]
+    assert fixed["n"] == fixed["clusters"] == 10
+
+
 def test_the_gain_over_the_prompted_base_is_the_half_nat_that_was_put_in() -> None:
     gain = metrics()["likelihood"]["all"]["bits_per_token_gain_over_B1"]
     assert gain["lower"] < 0.5 / 0.6931 < gain["upper"]

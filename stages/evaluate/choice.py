@@ -38,6 +38,13 @@ def context_choice(inside: Sequence[Row], alone: Sequence[Row], config: Evaluate
     }
 
 
+def without_stock(arms: Mapping[str, Sequence[Row]]) -> dict[str, list[Row]]:
+    """Return the choices at prompts whose own reply is no stock phrase."""
+    rows = [row for found in arms.values() for row in found]
+    stock = {row["prompt_id"] for row in rows if row["prompt_id"] == row["reply_id"] and row["stock"]}
+    return {arm: [row for row in found if row["prompt_id"] not in stock] for arm, found in arms.items()}
+
+
 def _right(gains: Mapping[str, float], own: str) -> float:
     """Return 1 if the own reply gains most; several that gain equally share it."""
     best = [name for name, gain in gains.items() if gain == max(gains.values())]

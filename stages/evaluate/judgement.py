@@ -59,7 +59,7 @@ def judged(data: Data, usual: Usual, rules: tuple[Rule, ...], config: EvaluateCo
         },
         "rubric_test": {name: _means(arms, config) for name, arms in _stock_views(scores["test"]).items()},
         "side_by_side": side_by_side(scores["valid"]),
-        "protocol10": {arm: {"value": mean_score(found), "n": len(found)} for arm, found in scores["protocol"].items()},
+        "protocol10": {arm: _fixed_mean(found, config) for arm, found in scores["protocol"].items()},
     }
     return Judgement(metrics, _rows(scores), rubric.artefact(), rubric)
 
@@ -131,6 +131,12 @@ def _by_prompt(scores: Sequence[Score]) -> list[Score]:
 def _mean(scores: Sequence[Score], values: Sequence[float], config: EvaluateConfig) -> Tree:
     statistic, clusters = _mean_of(scores, values)
     return bounds(interval(statistic, clusters, config.draws, config.seed), len(values))
+
+
+def _fixed_mean(scores: Sequence[Score], config: EvaluateConfig) -> Tree:
+    """Return the mean over the fixed prompts, each of them a cluster: they stand in no conversation."""
+    statistic = ratio([float(one.score) for one in scores], [1.0] * len(scores))
+    return bounds(interval(statistic, len(scores), config.draws, config.seed), len(scores))
 
 
 def _mean_of(scores: Sequence[Score], values: Sequence[float]) -> tuple[Statistic, int]:
