@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import psutil
 
 from bench.machine import preload
 from tests.variants import make_adapter
@@ -55,14 +56,14 @@ def make_voice(folder: Path, base: Path, kind: Kind = Kind.lora) -> Path:
 
 
 @contextmanager
-def running(command: list[str], port: int) -> Iterator[str]:
-    """Run a server until the block ends; yields its address."""
+def running(command: list[str], port: int) -> Iterator[tuple[str, psutil.Process]]:
+    """Run a server until the block ends; yields its address and process."""
     url = f"http://127.0.0.1:{port}"
     environment = os.environ | preload()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment)
     try:
         _await(url, process)
-        yield url
+        yield url, psutil.Process(process.pid)
     finally:
         process.terminate()
         process.communicate(timeout=60)

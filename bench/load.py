@@ -9,7 +9,6 @@ python -m bench.load [--requests 200] [--clients 8]      needs models/adapter: d
 import argparse
 import datetime
 import json
-import os
 import random
 import statistics
 import threading
@@ -19,9 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 
-from bench.live_models import ours
+from bench.live_models import ours, running
 from bench.machine import describe
 from bench.serve import ADAPTER, conversation
 from twin.files import write_json
@@ -95,12 +93,9 @@ def main() -> None:
 
 
 def run(command: list[str], port: int, kinds: list[tuple[int, str]], clients: int) -> dict[str, Any]:
-    from bench.live_models import running
-
     seen: list[tuple[str, str, float]] = []
     half = threading.Barrier(clients + 1)
-    with running(command, port) as url:
-        server = _child(command)
+    with running(command, port) as (url, server):
         threads = [
             threading.Thread(target=client, args=(url, kinds[number::clients], seen, half)) for number in range(clients)
         ]
@@ -122,11 +117,6 @@ def run(command: list[str], port: int, kinds: list[tuple[int, str]], clients: in
             "outcomes": dict(sorted(outcomes.items())), "lost": sum("LOST" in outcome for _, outcome, _ in seen),
             "still_taken": taken, "open_files": files, "rss_mib": {name: value >> 20 for name, value in memory.items()},
             "replied_s": {"median": statistics.median(replied), "max": max(replied)}}  # fmt: skip
-
-
-def _child(command: list[str]) -> psutil.Process:
-    mine = psutil.Process(os.getpid()).children(recursive=True)
-    return next(one for one in mine if command[-1] in one.cmdline())
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """`twin serve` beside mlx_lm.server: the same base, adapter, prompt and greedy reply, asked in turn over HTTP.
 
-First token and tokens a second are the client's. Each prompt is asked of both, one after the other, who comes first
+First token and tokens a second are the client's; `cpu_s` is the processor's time of the server for one reply, which
+other work on the machine disturbs least. Each prompt is asked of both, one after the other, who comes first
 changing; what counts is the ratio of each pair. Then, in this process: what kept keys and values save over a
 conversation, and how long a swap of adapters takes.
 
@@ -29,7 +30,7 @@ from twin.embedder import restore
 from twin.files import read_json, write_json
 from twin.live import Options
 from twin.live.load import load_voices
-from twin.live.settings import Settings, VoiceSettings
+from twin.live.settings import VoiceSettings
 from twin.live.twin import turns_of
 from twin.model import attach, load_base
 from twin.prompt import Message, PromptRecipe
@@ -38,6 +39,7 @@ from twin.tokens import prompt_tokens
 RESULTS = Path("bench/results/serve.json")
 ADAPTER = Path("models/adapter")
 WARM_UP = 3
+MEASURED = ("first_s", "tokens_per_s", "whole_s", "cpu_s")
 SAID = ("The deploy failed with a 503 error on the staging server.", "drain the old node first",
         "The readiness probe times out after ten seconds now.", "raise it and roll again",
         "Should we keep the queue running while the index is rebuilt?", "no. stop the workers")  # fmt: skip
@@ -80,20 +82,27 @@ def beside(base: Path, adapter: Path, rounds: int, tokens: int, turns: int) -> d
     """Ask both servers the same, in turn."""
     mine, theirs_ = ours(adapter, "--graph", "none"), theirs(base, adapter)
     rows = []
-    with running(*mine) as one, running(*theirs_) as other, httpx.Client(trust_env=False, timeout=120) as http:
+    with (
+        running(*mine) as (one, my),
+        running(*theirs_) as (other, their),
+        httpx.Client(trust_env=False, timeout=120) as http,
+    ):
         for number in range(rounds + WARM_UP):
             messages = conversation(number, turns)
-            pair = [("ours", one, "twin", messages), ("theirs", other, "default_model", shown(adapter, messages))]
+            pair = [("ours", one, my, "twin", messages),
+                    ("theirs", other, their, "default_model", shown(adapter, messages))]  # fmt: skip
             row = {}
-            for name, url, model, said in pair if number % 2 else reversed(pair):
+            for name, url, process, model, said in pair if number % 2 else reversed(pair):
+                before_s = sum(process.cpu_times()[:2])
                 row[name] = asked(http, url, model, said, tokens)
+                row[name]["cpu_s"] = sum(process.cpu_times()[:2]) - before_s
             if number >= WARM_UP:
                 rows.append(row)
     return {"rounds": rounds, "prompt_tokens": rows[0]["ours"]["prompt_tokens"],
             "same_text": sum(row["ours"]["text"].strip() == row["theirs"]["text"].strip() for row in rows),
             "same_prompt": all(row["ours"]["prompt_tokens"] == row["theirs"]["prompt_tokens"] for row in rows),
             "reply_tokens": statistics.median(row["ours"]["tokens"] for row in rows),
-            **{key: compared(rows, key) for key in ("first_s", "tokens_per_s", "whole_s")}}  # fmt: skip
+            **{key: compared(rows, key) for key in MEASURED}}  # fmt: skip
 
 
 def compared(rows: list[dict[str, Any]], key: str) -> dict[str, Any]:
@@ -160,7 +169,7 @@ def show(name: str, row: dict[str, Any]) -> None:
     print(f"\n{name}: {row['prompt_tokens']} tokens of prompt, {row['reply_tokens']:.0f} of reply, same text in "
           f"{row['same_text']} of {row['rounds']}, same prompt {row['same_prompt']}")  # fmt: skip
     print(f"{'':14}{'ours':>26}{'mlx_lm.server':>26}{'ratio, quarters':>26}")
-    for key in ("first_s", "tokens_per_s", "whole_s"):
+    for key in MEASURED:
         cells = [row[key][who] for who in ("ours", "theirs", "ratio")]
         print(
             f"{key:14}" + "".join(f"{c['median']:12.4g} ({c['quarter']:.3g}–{c['three_quarters']:.3g})" for c in cells)
@@ -171,26 +180,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=24)
     parser.add_argument("--tokens", type=int, default=48)
+    parser.add_argument("--parts", nargs="+", default=["swap", "kept", "beside"])
     given = parser.parse_args()
-    Settings.load()
-    found: dict[str, Any] = {"blas": blas(), "beside": {}}
+    found: dict[str, Any] = read_json(RESULTS) if RESULTS.exists() else {}
+    found |= {"date": datetime.date.today().isoformat(), "machine": describe(), "blas": blas()}
     with tempfile.TemporaryDirectory() as folder:
         wide = make_wide(Path(folder) / "wide")
         lora, dora = (make_voice(Path(folder) / kind.value, wide, kind) for kind in (Kind.lora, Kind.dora))
-        for name, base, adapter, turns in (
-            ("demo", DEMO, ADAPTER, 1), ("demo, 9 turns", DEMO, ADAPTER, 9), ("10 M", wide, lora, 9)
-        ):  # fmt: skip
-            rounds = given.rounds if base == DEMO else max(2, given.rounds // 3)
-            found["beside"][name] = beside(base, adapter, rounds, given.tokens, turns)
-            show(name, found["beside"][name])
-        found["kept"] = [kept(lora, tags, max(2, given.rounds // 10)) for tags in (Tags.none, Tags.context)]
-        for row in found["kept"]:
-            print(f"kept, tags {row['tags']}: {row['share_of_prompt_kept']:.0%} of the prompts; first token without "
-                  f"{row['without_over_with']['median']:.2f} times as long")  # fmt: skip
-        found["swap"] = {"10 M": swapped(wide, lora, dora, 50)}
-        print(f"swap {found['swap']['27 M']['swap_s']['median'] * 1e3:.3f} ms, anew "
-              f"{found['swap']['27 M']['anew_s']['median'] * 1e3:.0f} ms")  # fmt: skip
-    write_json(RESULTS, {"date": datetime.date.today().isoformat(), "machine": describe()} | found)
+        for part in given.parts:
+            if part == "swap":
+                found[part] = swapped(wide, lora, dora, 50)
+                print(f"swap {found[part]['swap_s']['median'] * 1e3:.3f} ms, "
+                      f"anew {found[part]['anew_s']['median'] * 1e3:.0f} ms")  # fmt: skip
+            elif part == "kept":
+                found[part] = [kept(lora, tags, max(2, given.rounds // 10)) for tags in (Tags.none, Tags.context)]
+                for row in found[part]:
+                    print(f"kept, tags {row['tags']}: {row['share_of_prompt_kept']:.0%} of the prompts; first token "
+                          f"without {row['without_over_with']['median']:.2f} times as long")  # fmt: skip
+            else:
+                found[part] = {}
+                for name, base, adapter, turns in (
+                    ("demo", DEMO, ADAPTER, 1), ("demo, 9 turns", DEMO, ADAPTER, 9), ("10 M", wide, lora, 9)
+                ):  # fmt: skip
+                    rounds = given.rounds if base == DEMO else max(3, given.rounds // 3)
+                    found[part][name] = beside(base, adapter, rounds, given.tokens, turns)
+                    show(name, found[part][name])
+            write_json(RESULTS, found)
 
 
 if __name__ == "__main__":

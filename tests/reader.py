@@ -1,12 +1,13 @@
 """A reader who types what the pages show, in their order, in a clone where the shrunk demo has run.
 
-A command ends with the status and the words that `tests/documented.py` expects. The server and its client run beside
-each other, as in docs/live.md.
+A command ends with the status and the words that `tests/documented.py` expects. The server runs beside the
+clients that ask it.
 """
 
 import csv
 import gzip
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 
-from tests.documented import EXECUTED, Run, fenced
+from tests.documented import EXECUTED, PAGES, Run, fenced
 from tests.structure import ROOT
 
 ROWS = 40
@@ -97,26 +98,28 @@ def _execute(command: str, run: Run, clone: Path, environment: Mapping[str, str]
 
 
 def serve(clone: Path, environment: Mapping[str, str]) -> None:
-    """Start `twin serve`, ask it with the client that docs/live.md shows, and stop it with Ctrl-C.
+    """Start `twin serve`, ask it what the pages ask, with the client that they show, and stop it with Ctrl-C.
 
     Raises:
-        AssertionError: the client gets no reply, or the server does not end well.
+        AssertionError: a client gets no reply, or the server does not end well.
     """
-    (client,) = fenced((ROOT / "docs/live.md").read_text(encoding="utf-8"), "python")
-    command = ["twin", "serve", "--port", "0"]
+    clients = [one for page in PAGES for one in fenced((ROOT / page).read_text(encoding="utf-8"), "python")]
+    command = ["twin", "serve", "--graph", "data/graph/demo.csv", "--port", "0"]
     with subprocess.Popen(command, cwd=clone, env=environment, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         try:
             address = next(line.split()[1] for line in server.stdout if line.startswith("address"))
-            asked = client.replace("http://127.0.0.1:8000/v1", address)
-            assert asked != client, f"the server is at {address}; the page asks elsewhere"
-            done = subprocess.run(
-                [sys.executable, "-c", asked], cwd=clone, env=environment, capture_output=True, text=True, check=False
-            )
-            assert done.returncode == 0, done.stderr
-            assert any(action in done.stdout for action in ("auto", "draft", "abstain")), done.stdout
+            for client in clients:
+                _ask(client.replace("http://127.0.0.1:8000/v1", address), clone, environment)
         finally:
             server.send_signal(signal.SIGINT)
             server.communicate()
     assert server.returncode == 0, server.returncode
-    print("        twin serve, and its client", flush=True)
+    print(f"        twin serve, asked as {len(clients)} pages ask it", flush=True)
+
+
+def _ask(client: str, clone: Path, environment: Mapping[str, str]) -> None:
+    command = [sys.executable, "-c", client]
+    done = subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{client}\n{done.stderr}"
+    assert re.search(r"^(auto|draft|abstain) because ", done.stdout, flags=re.MULTILINE), done.stdout

@@ -1,5 +1,6 @@
 """What the tests of the server share: an answerer that says what it is told to, a real server, OpenAI's own client."""
 
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from typing import Any
 import httpx
 import openai
 
+from tests.structure import ROOT
 from twin.live import Action, Answerer, Behind, Options
 from twin.serve.desk import Desk
 from twin.serve.opening import listening
@@ -125,3 +127,22 @@ def serving(
 def behind(**changed: Any) -> Behind:
     """Return what lies behind a reply, some of it changed."""
     return replace(BEHIND, **changed)
+
+
+def readme_snippet() -> tuple[str, str]:
+    """Return README's call of the server, and what it says was printed."""
+    live = (ROOT / "README.md").read_text(encoding="utf-8").split("## Live")[1]
+    found = re.search(r"```python\n(.*?)```\n+```\n(.*?)```", live, flags=re.DOTALL)
+    assert found is not None, "README's section Live has a call in Python and its output"
+    return found[1], found[2]
+
+
+def run_snippet(snippet: str, url: str) -> None:
+    """Run README's call against the server at `url`."""
+    place = "http://127.0.0.1:8000/v1"
+    assert place in snippet
+    scope: dict[str, Any] = {}
+    try:
+        exec(snippet.replace(place, url), scope)
+    finally:
+        scope["client"].close()

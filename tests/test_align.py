@@ -27,10 +27,12 @@ from stages.align.state import FORM, State
 from stages.align.trainer import PairTrainer
 from tests.conftest import make_rows
 from tests.structure import ROOT
+from twin.base import identify
 from twin.config.adapter import AdapterConfig, Kind
 from twin.config.align import AlignConfig, Method
 from twin.config.optimizer import OptimizerConfig
 from twin.errors import DataError, TrainError
+from twin.files import write_jsonl
 from twin.identity import run_id
 from twin.model import Split, adapt, load_base, split_head, trainable
 from twin.tokens import Example
@@ -391,6 +393,31 @@ def test_material_needs_pairs_of_both_parts(tiny_base: Path, adapters: dict[Kind
     with pytest.raises(DataError, match="has 24 pairs of train and 0 of valid"):
         align(tiny_base, adapters[Kind.lora], rows, CONFIG, max_tokens=160)
     assert Material([], [], [Example("a", (1, 2, 3), 1)]).bits(2 * math.log(2)) == pytest.approx(1.0)
+
+
+def staged(project: Path, base: Path, adapter: Path, rows: dict[str, Any], config: AlignConfig) -> dict[str, Any]:
+    """Run the stage's own work in a small project and return what it wrote."""
+    write_jsonl(project / dpo.PAIRS, rows["pairs"])
+    write_jsonl(project / dpo.VALID, rows["valid"])
+    place = {"id": "tiny", "kind": "local", "folder": None, "revision": None, "fixture": True}
+    recipe = {"version": 1, "base": identify(base, place), "max_tokens": 160}
+    told, _ = dpo.run(adapter, project / "adapter", config, recipe=recipe, place=str(base), inputs=INPUTS)
+    files = {path.name: path.read_bytes() for path in (project / "adapter").iterdir()}
+    assert json.loads(files.pop("recipe.json")).items() >= recipe.items()
+    assert files["adapter_config.json"] == (adapter / "adapter_config.json").read_bytes()
+    assert not list((project / ".work/checkpoints").iterdir())
+    return told | {"weights": files["adapters.safetensors"]}
+
+
+def test_the_stage_saves_what_it_learned_or_the_trained_adapter_to_the_byte(
+    project: Path, tiny_base: Path, adapters: dict[Kind, Path]
+) -> None:
+    short = replace(CONFIG, updates=2, validate_every=1, displacement_max=0.0)
+    trained = (adapters[Kind.dora] / "adapters.safetensors").read_bytes()
+    learned = staged(project, tiny_base, adapters[Kind.dora], ROWS, short)
+    assert learned["weights"] != trained and learned["kept"] == "aligned adapter"
+    displacing = staged(project, tiny_base, adapters[Kind.dora], SWAPPED, short)
+    assert displacing["weights"] == trained and displacing["kept"] == "trained adapter"
 
 
 def test_off_passes_the_adapter_through_and_names_the_run(project: Path, adapters: dict[Kind, Path]) -> None:

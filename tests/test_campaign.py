@@ -120,6 +120,19 @@ def test_killed_at_any_run_it_goes_on_and_runs_nothing_finished_again(tmp_path: 
     assert len(world.ran) == again
 
 
+def test_ctrl_c_leaves_a_record_of_what_was_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World({"three": MEMORY}, AHEAD)
+    world.kill = "three-r4"
+    monkeypatch.setattr("tests.campaigning.Killed", KeyboardInterrupt)
+    rows = walk(QUEUE, world, tmp_path)
+    assert list(outcomes(rows).values()) == ["finished", "stopped", "interrupted", "skipped", "skipped", "skipped"]
+    assert rows[3]["why"] == "not begun: interrupted"
+    assert "not all rows are decided" in report.markdown(
+        {"queue": report.tree(QUEUE, rows, Journal(tmp_path), Budget(), ())}
+    )
+    assert outcomes(walk(QUEUE, world, tmp_path))["four"] != "skipped"
+
+
 def test_a_finished_experiment_is_found_although_the_journal_is_lost(tmp_path: Path) -> None:
     world = World(ahead=AHEAD)
     walk(QUEUE, world, tmp_path / "a")

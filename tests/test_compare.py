@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ from twin.compare.inference import (
     verdict,
 )
 from twin.compare.report import compare
-from twin.compare.stored import Stored, read
+from twin.compare.stored import Stored, read, sources
 from twin.errors import ConfigError, DataError, ProvenanceError
 from twin.intervals import Interval
 
@@ -575,3 +576,9 @@ def test_outside_a_repository_there_is_no_cache(tmp_path: Path, monkeypatch: pyt
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match="is not in a DVC repository"):
         dvc_objects()
+
+
+def test_how_a_run_is_decided_and_shown_is_no_source_of_it() -> None:
+    stages = ("train", "generate", "promote", "report")
+    inputs = {stage: {"cmd": "c", "deps": {f"stages/{stage}": "1"}, "params": {}} for stage in stages}
+    assert sources(SimpleNamespace(inputs=inputs), {}) == {"stages/train": "1", "stages/generate": "1"}

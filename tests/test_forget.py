@@ -149,3 +149,12 @@ def test_a_check_empties_the_cache_of_states_whose_vectors_name_no_text(
     command.forget(check=True)
     assert not (lineage / ".work/states").exists()
     assert "emptied        .work/states" in capsys.readouterr().out
+
+
+def test_a_line_is_found_in_the_report_though_it_is_written_as_html(tmp_path: Path) -> None:
+    from tests.report_run import write_page
+
+    (tmp_path / "metrics").mkdir()
+    write_page(tmp_path / "metrics", "it's <on> the 14th & of may")
+    assert remains(tmp_path, Traces(lines={"x says it's <on> the 14th & of may"})) == ["metrics/report.html"]
+    assert remains(tmp_path, Traces(lines={"nobody says it's <on> the 14th"})) == []

@@ -11,14 +11,16 @@ import numpy as np
 import pytest
 
 from stages import generate as stage
+from stages.generate.live import informed, with_known
 from stages.generate.questions import few_shot, messages_sha256, questions, spread, with_examples
 from stages.generate.tasks import choice_tasks, real_tasks
 from tests.conftest import make_rows
 from twin.config.adapter import AdapterConfig, Kind
 from twin.config.augment import Scalar, Tags
 from twin.config.generate import GenerateConfig
-from twin.errors import DataError, ModelError
+from twin.errors import ConfigError, DataError, ModelError
 from twin.files import sha256_file, sha256_text
+from twin.graph import EmbeddedGraph, Triple
 from twin.likelihood import score
 from twin.model import adapt, attach, load_base, split_head, trainable
 from twin.prompt import PromptRecipe
@@ -391,3 +393,34 @@ def test_few_shot_pairs_stand_between_system_line_and_context():
     assert shown[0] == question.messages[0]
     assert list(shown[1:5]) == pairs
     assert shown[5:] == question.messages[1:]
+
+
+def test_the_twin_answers_cal_apart_and_again_where_the_graph_knows_something(tiny_base, adapter, tmp_path):
+    graph = EmbeddedGraph()
+    graph.add(Triple("PR", "waits_for", "Jonas", 0.9))
+    asked = stage.ask(splits(), RECIPE, CONFIG)
+    asked = replace(asked, informed=informed(asked.shared[:10], graph))
+    graph.close()
+    said = stage.generate(lambda: load_base(tiny_base), adapter, asked, CONFIG)
+    counts = Counter((row["arm"], row["prompt_set"]) for row in said.live)
+    assert counts == {("X", "cal"): 4, ("F", "protocol"): 1}
+    (row,) = [row for row in said.live if row["arm"] == "F"]
+    assert (row["prompt_id"], row["facts"]) == ("review", [["pr", "waits_for", "jonas", 0.9]])
+    (plain,) = [one for one in said.answers if one["arm"] == "X" and one["prompt_id"] == "review"]
+    assert row["messages_sha256"] != plain["messages_sha256"] and row["prompt"] == plain["prompt"]
+    (shown,) = asked.informed
+    system, *others = shown.question.messages
+    assert '- "pr waits for jonas"' in system["content"]
+    assert others == list(next(one for one in asked.protocol if one.id == "review").messages[1:])
+
+
+def test_without_a_graph_the_other_rows_are_the_same(generated):
+    assert {row["arm"] for row in generated.live} == {"X"}
+    assert all(row["nats"] >= row["worst_nats"] > 0 for row in [*generated.live, *generated.answers])
+
+
+def test_facts_of_a_run_lie_where_a_change_of_them_is_seen(tmp_path):
+    (tmp_path / "facts.csv").write_text("subject,predicate,object\nPR,waits_for,Jonas\n")
+    with pytest.raises(ConfigError, match="facts that a run depends on lie in data/graph"):
+        with_known([], str(tmp_path / "facts.csv"))
+    assert with_known([], None) == []

@@ -99,6 +99,18 @@ def test_one_bad_fact_keeps_all_out(graph: Graph, triple: Triple, problem: str) 
     assert graph.query(named("a")).total == 0
 
 
+def test_names_of_entities_are_known_whichever_end_of_a_fact_they_are(graph: Graph) -> None:
+    graph.add(Triple(named("a thing"), "p", named("other"), 0.1))
+    asked = [named("A_Thing"), named("OTHER"), named("nothing"), "", named("a thing")]
+    assert graph.known(asked) == {
+        named("A_Thing"): named("a-thing"),
+        named("a thing"): named("a-thing"),
+        named("OTHER"): named("other"),
+    }
+    assert graph.known([]) == {}
+    assert graph.known([*(named(f"no{n}") for n in range(23)), named("other")]) == {named("other"): named("other")}
+
+
 def test_what_cannot_be_asked_is_refused_before_it_is_sent(graph: Graph) -> None:
     with pytest.raises(DataError, match="nothing says what to delete"):
         graph.delete()

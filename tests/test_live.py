@@ -19,6 +19,7 @@ from twin.files import write_bytes, write_json
 from twin.graph import EmbeddedGraph, Triple
 from twin.graph.client import GraphClient
 from twin.live import Action, Behind, Options
+from twin.live.choosing import Choosing
 from twin.live.engine import SpeakerEngine
 from twin.live.gates import Gates
 from twin.live.load import graph_at
@@ -27,7 +28,8 @@ from twin.live.stops import Stops
 from twin.live.twin import LiveTwin
 from twin.model import load_base
 from twin.prompt import Message, PromptRecipe
-from twin.reply import Speaker, Step
+from twin.reply import Reply, Speaker, Step
+from twin.reranker import Reranker
 
 ROOT = Path(__file__).parents[1]
 HELLO: list[Message] = [{"role": "user", "content": "Is the build green?"}]
@@ -140,7 +142,7 @@ def test_who_no_longer_wants_a_reply_gets_no_more_of_it(base: Any) -> None:
     assert list(pieces) == [] and engine.left
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.lists(st.text("abc", max_size=4), max_size=8), st.lists(st.text("abc", max_size=3), max_size=3))
 def test_text_ends_before_the_first_stop_however_it_is_cut(pieces: list[str], stops: list[str]) -> None:
     seen, held, ended = "", Stops(stops), False
@@ -181,6 +183,11 @@ def test_confidence_is_given_where_it_was_fitted_and_nowhere_else(base: Any) -> 
     ):
         behind = said(live, options=options)[1]
         assert behind.confidence is None and why in behind.reason and behind.action is Action.draft
+    graph = EmbeddedGraph()
+    graph.add(Triple("build", "last_green", "Monday", 0.9))
+    informed = said(twin(Script(base, "yes"), calibration=calibration, asker=Asker(graph, NOTE)))[1]
+    assert informed.confidence is None and informed.reason == "the calibration is for prompts without facts"
+    graph.close()
     far: list[Message] = [{"role": "user", "content": "Какая столица Франции, 猫?"}]
     behind = said(live, far)[1]
     assert behind.action is Action.abstain and "far from all training prompts" in behind.reason
@@ -223,6 +230,20 @@ def test_the_engine_says_what_the_evaluations_speaker_says_and_counts_its_nats(b
     assert "".join(step.text for step in narrow) == reply.text, "the likeliest token always stays"
     engine.switch()
     assert (engine.run_id("twin"), layers.state, engine.kept_tokens) == ("", "off", 0)
+
+
+def test_of_several_draws_the_most_personal_is_said_whole_and_without_confidence(base: Any) -> None:
+    class Drawing(Script):
+        def draws(self, prompt: Sequence[int], options: Options, count: int) -> list[Reply]:
+            assert options.seed == 1
+            return [Reply(text, 2, True, 3.0, 2.0) for text in ("I would be glad to", "ship it", "Certainly!")[:count]]
+
+    reranker = Reranker.fit(["ship it", "merge it", "ship that"] * 3, ["I would be glad to", "Certainly, glad"] * 4)
+    calibration = Calibration(FITTED, Questions.of(["Is the build green?"]))
+    live = twin(Choosing(Drawing(base), reranker, 3), calibration=calibration)  # type: ignore[arg-type]
+    text, behind = said(live, options=Options(32, temperature=0.7, seed=1))
+    assert (text, behind.reply_tokens, behind.finish, behind.run_id) == ("ship it", 2, "stop", "run, best of 3")
+    assert behind.confidence is None and "the calibration is of run run" in behind.reason
 
 
 class _Layers:

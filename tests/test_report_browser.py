@@ -1,15 +1,21 @@
 """Report and compared runs in a real browser: quiet, offline, sorted by keyboard, on a phone, in the dark."""
 
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.browser import Watch, chromium
 from tests.compared import HOSTILE, tree
 from tests.report_run import write_page
 from tests.structure import ROOT
+from tools.plots_page.__main__ import PACKAGES
 from twin.compare.page import page as compared
 
 WIDTHS = (360, 768, 1280)
@@ -187,19 +193,38 @@ def test_charts_have_a_role_and_say_what_they_show(open_page: Any) -> None:
 
 
 def test_dvcs_page_of_curves_draws_offline_and_only_what_was_measured(browser: Any, tmp_path: Path) -> None:
-    from dvc_render import VegaRenderer, render_html
-
     measured = {3: 1.5, 6: 1.2, 8: 1.1}
-    points = [{"update": str(one), "loss": str(measured.get(one, "")), "rev": "workspace"} for one in range(1, 9)]
-    options = {"template": "curve", "template_dir": str(ROOT / ".dvc/plots")}
-    renderer = VegaRenderer(points, "loss", x="update", y="loss", title="Loss", **options)
-    path = tmp_path / "plots" / "index.html"
-    render_html([renderer], path, html_template=ROOT / ".dvc/plots/offline.html")
+    rows = [f"{one},{3 / one},{measured.get(one, '')},{one},{one}" for one in range(1, 9)]
+    (tmp_path / "metrics").mkdir()
+    (tmp_path / "metrics/train.csv").write_text(
+        "\n".join(["update,loss,valid_loss,learning_rate,gradient_norm", *rows, ""])
+    )
+    plots = yaml.safe_load((ROOT / "dvc.yaml").read_text())["plots"]
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"plots": plots}))
+    dvc = partial(subprocess.run, cwd=tmp_path, check=True, capture_output=True)
+    dvc([sys.executable, "-m", "dvc", "init", "--quiet", "--no-scm"])
+    shutil.copytree(ROOT / ".dvc/plots", tmp_path / ".dvc/plots")
+    dvc([sys.executable, "-m", "dvc", "config", "plots.html_template", "plots/offline.html"])
+    dvc([sys.executable, "-m", "dvc", "plots", "show"])
     page = browser.new_page()
     watch = Watch(page)
-    page.goto(path.as_uri())
-    line = page.locator("svg .mark-line path").last
-    line.wait_for()
-    assert line.get_attribute("d").count("L") == len(measured) - 1
+    page.goto((tmp_path / "dvc_plots/index.html").as_uri())
+    page.locator("svg").nth(len(plots) - 1).wait_for()
+    lines = page.locator("svg").first.locator(".mark-line path")
+    assert {line.count("L") for line in lines.evaluate_all("all => all.map(one => one.getAttribute('d'))")} == {7, 2}
     watch.assert_quiet("")
     page.close()
+
+
+def test_dvc_draws_with_the_page_of_this_repository() -> None:
+    said = subprocess.run(
+        [sys.executable, "-m", "dvc", "config", "--project", "plots.html_template"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    page = ROOT / ".dvc" / said.stdout.strip()
+    assert page.stat().st_size < 1_500_000
+    text = page.read_text(encoding="utf-8")
+    assert "{scripts}" not in text and "{plot_divs}" in text and "<script src" not in text
+    for name, (version, _) in PACKAGES.items():
+        assert f"/*! {name} {version}, BSD-3-Clause" in text
+        assert f"{name} {version}" in (ROOT / ".dvc/plots/LICENCES.txt").read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ import httpx
 import openai
 import pytest
 
-from tests.serving import BEHIND, USER, WAIT_S, Gate, Scripted, Served, behind, serving
+from tests.serving import BEHIND, USER, WAIT_S, Gate, Scripted, Served, behind, readme_snippet, run_snippet, serving
 from tests.structure import ROOT
 from twin.errors import DataError, ModelError, RoomError
 from twin.serve.door import BODY_BYTES
@@ -402,3 +402,13 @@ def test_a_signal_ends_the_process_with_status_0_and_no_traceback(told: signal.S
         process.kill()
         process.communicate()
     assert (process.returncode, out, err) == (0, "let go\n", "")
+
+
+def test_the_snippet_of_the_readme_runs(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    snippet, output = readme_snippet()
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with serving(Scripted) as served:
+        run_snippet(snippet, f"{served.url}/v1")
+    said = capsys.readouterr().out.splitlines()
+    assert said == ["ship it now", "auth uses jwt", "draft because a stop is never sent by itself"]
+    assert len(output.splitlines()) == len(said)

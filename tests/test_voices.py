@@ -2,16 +2,17 @@
 
 import json
 import shutil
+import threading
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import mlx.core as mx
 import numpy as np
+import openai
 import pytest
 
 from tests.conftest import make_rows
-from tests.serving import serving
+from tests.serving import Served, serving
 from tests.variants import logits, make_adapter
 from twin.config.adapter import AdapterConfig, Kind
 from twin.context import Context
@@ -198,7 +199,7 @@ def settings(tmp_path: Path, folders: dict[str, Path]) -> Settings:
         {"adapter": "other", "entity": "auth*"},
     ]
     adapters = {name: str(folders[name]) for name in ("dora", "other")}
-    file.write_text(json.dumps({"voices": {"adapters": adapters, "routes": routes}}))
+    file.write_text(json.dumps({"voices": {"adapters": adapters, "routes": routes, "kept_tokens": 1024}}))
     return Settings.load(file)
 
 
@@ -242,12 +243,12 @@ def test_the_graph_chooses_who_answers_over_http_and_a_model_s_name_overrules_it
         stop = whole[3:5]
         cut = ask(client, "hello", max_tokens=12, stop=stop)
         assert (cut.choices[0].message.content, cut.choices[0].finish_reason) == (whole[: whole.index(stop)], "stop")
-        with pytest.raises(Exception, match="maximum context length is 512 tokens"):
+        with pytest.raises(openai.BadRequestError, match="maximum context length is 512 tokens"):
             ask(client, "ship " * 400)
 
 
 def test_a_cancelled_reply_ends_at_the_next_token(tmp_path: Path, folders: dict[str, Path]) -> None:
-    twin, cancelled, pieces = routed_twin(tmp_path, folders), Event(), []
+    twin, cancelled, pieces = routed_twin(tmp_path, folders), threading.Event(), []
     for piece in twin.answer([{"role": "user", "content": "hello"}], Options(200), cancelled):
         pieces.append(piece)
         cancelled.set()
@@ -263,3 +264,40 @@ def test_an_adapter_of_another_base_or_prompt_is_refused(tmp_path: Path, folders
     told = settings(tmp_path, folders | {"dora": odd})
     with pytest.raises(ModelError, match=f"'dora' has another {part} than"):
         load_twin(folders["lora"], graph="none", settings=told)
+
+
+def test_many_clients_who_read_slowly_or_leave_lose_nothing_and_memory_stays(
+    tmp_path: Path, folders: dict[str, Path]
+) -> None:
+    told: list[str] = []
+    memory: list[int] = []
+
+    def one(client: Any, number: int) -> str:
+        messages = [{"role": "user", "content": f"is staging up {number}"}]
+        try:
+            stream = client.chat.completions.create(model="twin", messages=messages, max_tokens=6, stream=True)
+            for chunk in stream:
+                if number % 4 == 1:
+                    stream.close()
+                    return "left"
+                if chunk.choices[0].finish_reason:
+                    return "replied"
+        except openai.RateLimitError:
+            return "told to come back"
+        return "lost"
+
+    def work(served: Served, numbers: range) -> None:
+        with served.client() as client:
+            told.extend(one(client, number) for number in numbers)
+
+    with serving(lambda: routed_twin(tmp_path, folders), leave=leave_thread) as served:
+        for half in (0, 16):
+            threads = [threading.Thread(target=work, args=(served, range(half + n, half + 16, 4))) for n in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(60)
+            memory.append(mx.get_active_memory())
+    assert len(told) == 32 and set(told) <= {"replied", "left", "told to come back"}
+    assert told.count("replied") >= 8
+    assert memory[1] - memory[0] < 1 << 20

@@ -5,6 +5,7 @@ descent: every file is the one that dvc.lock says was made from its inputs, and 
 """
 
 import hashlib
+import html
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ LINE_CHARACTERS: Final = 20
 """Shorter lines prove nothing: anybody may say them."""
 DOWNSTREAM: Final = ("data", "models", "metrics", ".work")
 MICROSECOND: Final = timedelta(microseconds=1)
+TAG: Final = re.compile(r"<[^>]*>")
 TOKEN: Final = re.compile(r"[\w-]{8,}")
 
 
@@ -129,6 +131,9 @@ def _texts(path: Path) -> Iterable[str]:
                 yield from (value for value in column.to_pylist() if isinstance(value, str))
         return
     if path.suffix in (".safetensors", ".pyc"):
+        return
+    if path.suffix == ".html":
+        yield html.unescape(TAG.sub("\n", path.read_bytes().decode("utf-8", "replace")))
         return
     # JSON has a line end as \n, so that the lines of a text within are told apart.
     text = path.read_bytes().decode("utf-8", "replace")

@@ -12,8 +12,8 @@ from twin.trials import SCORES, Trial
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-IGNORED = ("campaign.", "memory.")
-"""Sections that make no difference to what is learned."""
+IGNORED = ("campaign.", "memory.", "train.learn_by")
+"""Keys that make no difference to what is learned."""
 MARKERS = "osD^vPX"
 INCHES = (6.4, 3.8)
 

@@ -1,7 +1,9 @@
 """What people said who rated blind: sessions, prompts → pairs, and why other answers make none.
 
 A rating may teach only what training may see: pairs of the replies that this stage made to prompts of train and valid.
-Ratings of test, of cal and of the fixed prompts judge the twin, and would no longer if it learned from them.
+Ratings of test, of cal and of the fixed prompts judge the twin, and would no longer if it learned from them: so all
+that `twin rate` asks today is refused. A session that teaches is one of mode `pairs` whose `generations_sha256` is that
+of data/prefer/replies.jsonl, with two of its arms: base, twin, R.
 """
 
 from collections import Counter

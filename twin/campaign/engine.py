@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import combinations
 
 from twin.campaign.journal import Journal, State
-from twin.campaign.judging import Comparison, adjusted, against_all, comparison, pick
+from twin.campaign.judging import Comparison, Findings, adjusted, against_all, comparison, pick
 from twin.campaign.queue import Campaign, Row, Rung, Stop
 from twin.campaign.world import Asked, Budget, Ended, Experiments, Tree
 
@@ -40,6 +40,10 @@ class Walk:
     """A row that picks → the row it took on."""
     _out: dict[str, str] = field(default_factory=dict)
     """Rows out of the race, with the reason."""
+    _known: dict[tuple[str, str], tuple[Findings, str]] = field(default_factory=dict)
+    """Paired tests of (reference row, compared row): a rule and a pick ask the same."""
+    interrupted: bool = False
+    """Whether Ctrl-C ended the walk."""
 
     def rows(self) -> list[Tree]:
         """Walk all rows and return what each came to."""
@@ -55,6 +59,12 @@ class Walk:
                 self._walk(row, tree, f"[{number}/{len(self.campaign.rows)}] {row.name}")
             except _HaltError as halt:
                 halted = f"not begun: {halt}"
+            except KeyboardInterrupt:
+                self.interrupted, halted = True, "not begun: interrupted"
+                tree |= {"outcome": "interrupted", "why": "interrupted; the same command goes on from here"}
+                for run in tree["runs"]:
+                    run.setdefault("outcome", State.interrupted.value)
+                    run.setdefault("why", "")
         return done
 
     def _walk(self, row: Row, tree: Tree, title: str) -> None:
@@ -182,10 +192,16 @@ class Walk:
         return f"no measurable difference to {other}" if wanted == "equivalent" else f"worse than {other}"
 
     def _compared(self, name: str, other: str, by: Sequence[str], tree: Tree) -> Comparison:
-        found, about = self.experiments.compared(self._runs[other], self._runs[name])
+        found, about = self._paired(other, name)
         said = comparison(name, other, found, by)
         tree["comparisons"].append(_told(said, about))
         return said
+
+    def _paired(self, reference: str, compared: str) -> tuple[Findings, str]:
+        if (reference, compared) not in self._known:
+            sides = self._runs[reference], self._runs[compared]
+            self._known[reference, compared] = self.experiments.compared(*sides)
+        return self._known[reference, compared]
 
     def _pick(self, row: Row, tree: Tree) -> None:
         rows = list(dict.fromkeys(self._source(one) for one in row.pick))
@@ -195,7 +211,7 @@ class Walk:
             return
         pairs, about = {}, ""
         for reference, compared in combinations(rows, 2):
-            pairs[reference, compared], about = self.experiments.compared(self._runs[reference], self._runs[compared])
+            pairs[reference, compared], about = self._paired(reference, compared)
         order = list(rows)
         if row.undecided == "fewest_parameters":
             order.sort(key=lambda one: self.experiments.measured(self._runs[one][0]).parameters)
@@ -215,7 +231,7 @@ class Walk:
             return
         pairs, about = {}, ""
         for other in others:
-            found, about = self.experiments.compared(self._runs[other], self._runs[mine])
+            found, about = self._paired(other, mine)
             pairs[other, mine] = {name: one for name, one in found.items() if name in row.by}
         told = adjusted(pairs)
         said = [comparison(mine, other, told[other, mine], row.by) for other in others]

@@ -48,14 +48,13 @@ def campaign(
         return
     with journal.held():
         walk = Walk(queue, experiments, journal, budget, _say, extra, retry)
-        try:
-            rows = walk.rows()
-        except KeyboardInterrupt:
-            _say(f"interrupted; `twin campaign {name}` goes on from here.")
-            sys.exit(128 + signal.SIGINT)
+        rows = walk.rows()
         found = report.tree(queue, rows, journal, budget, extra)
         report.write(queue.name, found)
     _say(f"{report.TABLE} has the table, {report.JSON} every figure: commit them to keep them.")
+    if walk.interrupted:
+        _say(f"interrupted; `twin campaign {name}` goes on from here.")
+        sys.exit(128 + signal.SIGINT)
     if any(row["outcome"] == "failed" for row in rows):
         sys.exit(1)
     if not found["complete"]:

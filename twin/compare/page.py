@@ -16,6 +16,12 @@ SIGNS: Final = {
     "inconclusive": ("?", "unknown"),
 }
 """Verdict → sign and name in the style sheet."""
+SHORT: Final = {
+    "bits_per_token": "bits per token",
+    "bits_per_byte": "bits per byte",
+    "rubric_test": "the rubric of the test prompts",
+    "protocol10": "that of the ten fixed prompts",
+}
 UNITS: Final = {
     "bits_per_token": "bits per token, fewer are better",
     "bits_per_byte": "bits per byte, fewer are better",
@@ -60,7 +66,7 @@ def _told(measured: list[Tree]) -> str:
     """Return the verdicts as part of a sentence."""
     by_verdict: dict[str, list[str]] = {}
     for metric in measured:
-        by_verdict.setdefault(metric["verdict"], []).append(metric["title"].partition(",")[0] + metric["which"])
+        by_verdict.setdefault(metric["verdict"], []).append(metric["short"])
     return "; ".join(f"{verdict} in {' and '.join(names)}" for verdict, names in by_verdict.items()) or "not comparable"
 
 
@@ -69,7 +75,7 @@ def _metric(id_: str, name: str, found: Tree) -> Tree:
     without = found.get("without_stock", {}).get("verdict")
     return found | {
         "title": UNITS[name],
-        "which": " (ten fixed prompts)" if name == "protocol10" else "",
+        "short": SHORT[name],
         "sign": sign,
         "style": style,
         "rank": list(SIGNS).index(found["verdict"]),

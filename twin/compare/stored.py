@@ -14,6 +14,8 @@ from twin.runs import Run
 ARM = "X"
 REAL = "R"
 WORKSPACE = ("-", "workspace")
+MAKING_NOTHING = ("config", "promote", "report")
+"""What these read does not make an adapter, its replies or their scores."""
 STAGES = ("split", "train", "align", "generate", "evaluate")
 """Without these nothing can be compared."""
 
@@ -92,7 +94,7 @@ def read(revision: str, objects: Objects) -> Stored:
         name=name,
         id=run.id,
         params=flat(params),
-        sources=_sources(run, outs),
+        sources=sources(run, outs),
         test=rows("data/split/test.jsonl"),
         generations=rows("data/generate/generations.jsonl"),
         likelihoods=rows("data/generate/nll.jsonl"),
@@ -119,8 +121,9 @@ def _outs(lock: str) -> dict[str, str]:
     return {out["path"]: out["md5"] for entry in stages.values() for out in entry.get("outs", [])}
 
 
-def _sources(run: Run, outs: Mapping[str, str]) -> dict[str, str]:
-    made = {stage: inputs for stage, inputs in run.inputs.items() if stage not in ("config", "promote")}
+def sources(run: Run, outs: Mapping[str, str]) -> dict[str, str]:
+    """Return {path: md5} of the code and data that a run was made of and did not make."""
+    made = {stage: inputs for stage, inputs in run.inputs.items() if stage not in MAKING_NOTHING}
     deps = {path: md5 for inputs in made.values() for path, md5 in inputs["deps"].items()}
     return {
         path: md5

@@ -182,6 +182,8 @@ class LiveTwin:
             return replace(judged, unsure=f"the calibration is of run {fitted.run_id[:12]}, not of this reply's")
         if fitted.temperature != options.temperature or options.top_p < 1:
             return replace(judged, unsure=f"the calibration is for temperature {fitted.temperature:g} and top_p 1")
+        if context.facts:
+            return replace(judged, unsure="the calibration is for prompts without facts")
         if run.cut:
             return replace(judged, unsure="the reply was cut at a stop of the client's")
         saying = Saying(message, run.text, run.tokens, run.nats, run.worst_nats, distance)
