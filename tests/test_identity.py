@@ -29,7 +29,7 @@ PIPELINE = {
 PARAMS = {
     "adapter": {"rank": 8, "scale": 2.0, "keys": ["q"], "layers": None},
     "train": {"updates": 3},
-    "align": {"m": "é"},
+    "align": {"m": "é", "rate": 5e-6, "small": 1e-20, "text": "5e"},
 }
 
 

@@ -9,6 +9,7 @@ dvc.lock.
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,15 @@ RUN_STAGES = ("train", "align")
 IGNORED = {"__pycache__", ".DS_Store", ".ipynb_checkpoints"}
 
 Inputs = dict[str, Any]
+
+
+class _LockLoader(yaml.SafeLoader):
+    """Reads numbers as DVC writes them: 5e-06 has no point, which YAML 1.1 takes for text."""
+
+
+_LockLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
 
 
 def run_id(inputs: dict[str, Inputs]) -> str:
@@ -53,7 +63,7 @@ def stage_inputs(stage: str, root: Path = Path()) -> Inputs:
 
 def locked_inputs(lock_text: str) -> dict[str, Inputs]:
     """Return {stage: {cmd, deps, params}} from the text of a dvc.lock."""
-    stages = (yaml.safe_load(lock_text) or {}).get("stages", {})
+    stages = (yaml.load(lock_text, _LockLoader) or {}).get("stages", {})
     return {
         name: {
             "cmd": entry["cmd"],
