@@ -116,7 +116,7 @@ NOT_EXECUTED: Final = {
     "dvc exp run -S adapter.rank=8": TRAINS,
     "dvc exp run -S adapter=dora_r8 -S adapter/keys=qkvo": TRAINS,
     "dvc exp run -S '+experiment=tags_shuffled'": TRAINS,
-    "dvc exp run -S align=dpo_demo": TRAINS,
+    "dvc exp run -S align=dpo_demo -S prefer.rejected=twin": TRAINS,
     "dvc exp run -S train.ranks=2 -S train.accumulate=8": f"{TRAINS}; tests/test_ranks.py",
     "dvc exp run -S generate.graph=demo.csv": "answers all prompts again; tests/test_generate.py has arm F",
     "dvc exp run -S augment/embedder=minilm": "needs 91 MB of weights; tests/test_embedder_models.py",
