@@ -30,8 +30,9 @@ from stages.evaluate.data import GENERATIONS, gather
 from stages.generate.arms import Arm, decoder
 from stages.generate.questions import questions
 from stages.generate.tasks import real_tasks
-from stages.promote.decision import Verdict, decide
+from stages.promote.decision import State, Verdict, decide
 from stages.promote.evidence import Evidence
+from stages.promote.files import Files
 from stages.promote.gates import gates
 from stages.train import Settings, train
 from tests.persona import terse
@@ -146,8 +147,11 @@ def verdict(generations: Rows, likelihoods: Rows, splits: dict[str, Rows]) -> tu
         gather(splits, generations), likelihoods, {}, replace(load(EvaluateConfig), draws=1000)
     ).metrics
     paths = ("metrics/split.json", "models/adapter/recipe.json", "models/base/identity.json", "metrics/ingest.json")
-    evidence = Evidence(metrics, *(read_json(Path(path)) for path in paths))
-    found = [one for one in gates(evidence, replace(load(PromoteConfig), human=Human.waived)) if one.name not in LIFTED]
+    evidence = replace(Evidence(metrics, *(read_json(Path(path)) for path in paths)), files=Files())
+    found = [
+        replace(one, state=State.not_applicable) if one.name in LIFTED else one
+        for one in gates(evidence, replace(load(PromoteConfig), human=Human.waived))
+    ]
     return decide(found, Human.waived).verdict, [one.name for one in found if one.state.value in ("FAIL", "UNKNOWN")]
 
 

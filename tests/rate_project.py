@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.test_promote import good, lay_out
-from twin.files import write_jsonl, write_text
+from twin.files import write_jsonl
 from twin.protocol import protocol
 from twin.rate.opening import sitting
 from twin.rate.server import Server
@@ -25,7 +25,6 @@ def make_project(folder: Path, test_prompts: int = 60, reply: str = "says so") -
     """Lay out what `twin rate` and `promote` read; every reply begins with whose it is."""
     lay_out(folder, good())
     (folder / ".dvc").mkdir()
-    write_text(folder / "models/adapter/adapters.safetensors", "weights")
     asked = [("protocol", prompt.id, prompt.text) for prompt in protocol()]
     asked += [("test", f"t{number:03}", f"Question {number}?") for number in range(test_prompts)]
     asked += [("valid", f"v{number:03}", f"Question {number} of valid?") for number in range(20)]

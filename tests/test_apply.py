@@ -219,14 +219,21 @@ def test_rollbacks_go_back_promotion_by_promotion_until_none_is_left(project: Pa
         rollback(project)
 
 
-def test_an_adapter_that_nobody_rated_leaves_the_champion_stage_alone(project: Path, tmp_path: Path) -> None:
-    apply(project, verified)
+def test_an_adapter_that_nobody_rated_displaces_only_what_nobody_rated(project: Path) -> None:
+    decided(project, scope="staging")
+    assert apply(project, verified).tags == ["twin#staging#1", "twin@v0.0.1"]
     trained(project, "b", scope="staging")
     assert apply(project, verified).tags == ["twin#staging#2", "twin@v0.1.0"]
-    assert champion(project)[2] == "latest v0.1.0 champion v0.0.1 staging v0.1.0"
-    assert rollback(project).tags == ["twin#staging!#3", "twin#staging!#4"]
-    assert champion(project)[::2] == ("a", "latest v0.1.0 champion v0.0.1")
-    assert fetched(project, "staging", tmp_path / "none") is None
+    assert champion(project)[::2] == ("b", "latest v0.1.0 staging v0.1.0")
+    trained(project, "c")
+    assert apply(project, verified).tags == ["twin#champion#3", "twin@v0.2.0"]
+    assert champion(project)[2] == "latest v0.2.0 champion v0.2.0 staging v0.1.0"
+    trained(project, "d", scope="staging")
+    refused(project, "of scope champion; the decision is for staging, as nobody rated this adapter", verified)
+    rollback(project)
+    trained(project, "e", scope="staging")
+    apply(project, verified)
+    assert champion(project)[::2] == ("e", "latest v0.3.0 staging v0.3.0")
 
 
 STEPS = (
@@ -309,6 +316,34 @@ def refused(root: Path, why: str, verify: Any) -> None:
     with pytest.raises((ProvenanceError, DataError), match=why):
         apply(root, verify)
     assert state(root) == before
+
+
+def test_a_head_on_no_branch_is_refused_with_the_next_move(project: Path) -> None:
+    run(project, "git", "checkout", "--quiet", "--detach")
+    refused(project, r"HEAD is detached at \w+\. Go to a branch \(git switch BRANCH", verified)
+    run(project, "git", "switch", "--quiet", "main")
+    apply(project, verified)
+    run(project, "git", "checkout", "--quiet", "--detach")
+    with pytest.raises(ProvenanceError, match="HEAD is detached"):
+        rollback(project)
+
+
+def test_a_tag_in_the_way_is_told_before_anything_changes(project: Path) -> None:
+    run(project, "git", "tag", "twin@v0.0.1")
+    refused(project, r"twin@v0\.0\.1 is no annotated tag .* git tag -d twin@v0\.0\.1\. Nothing was changed", verified)
+    run(project, "git", "tag", "--delete", "twin@v0.0.1")
+    assert apply(project, verified).tags == ["twin#champion#1", "twin@v0.0.1"]
+
+
+def test_a_promotion_whose_tag_is_in_the_way_can_be_taken_back(project: Path) -> None:
+    died(project, ("twin.promotion.apply", "forwarded", "after"), "apply")
+    run(project, "git", "tag", "twin@v0.0.1")
+    with pytest.raises(ProvenanceError, match="what follows from it is not: .*twin@v0.0.1"):
+        apply(project, verified)
+    assert rollback(project).tags == []
+    run(project, "git", "tag", "--delete", "twin@v0.0.1")
+    assert not (project / "models/champion/adapter").exists()
+    assert yaml.safe_load((project / "params.yaml").read_text())["promote"]["champion"] is None
 
 
 def test_overrides_in_params_and_a_refusing_git_change_nothing(project: Path) -> None:

@@ -49,7 +49,7 @@ def test_it_says_what_the_run_says_and_what_it_is_not_for(text: str) -> None:
         "It is not for impersonating the person to anybody else.",
         "| protocol | ✗ failed | Rubric mean 1.50 over the ten prompts",
         f"{number(ingest['rows']['in'])} rows of one synthetic export",
-        "mlx_lm.generate --model mlx-community/Qwen2.5-3B-Instruct-4bit --adapter-path .",
+        "mlx_lm.generate --model mlx-community/Qwen2.5-3B-Instruct-4bit --adapter-path ADAPTER",
         "Not known: gap.",
     ):
         assert piece in flat, piece
@@ -88,4 +88,4 @@ def test_a_fused_model_is_no_adapter_of_its_base_and_loads_alone(text: str) -> N
     alone = fused(text)
     assert ModelCard(alone).data.to_dict()["base_model_relation"] == "finetune"
     assert "--adapter-path" not in alone
-    assert "mlx_lm.generate --model . --prompt" in alone
+    assert "mlx_lm.generate --model MODEL --prompt" in alone and "where MODEL is the folder" in alone

@@ -24,7 +24,6 @@ from twin.compare.inference import (
     Margins,
     Paired,
     difference,
-    holm,
     seed_weights,
     side_by_side,
     sign_flips,
@@ -34,7 +33,7 @@ from twin.compare.inference import (
 from twin.compare.report import compare
 from twin.compare.stored import Stored, read, sources
 from twin.errors import ConfigError, DataError, ProvenanceError
-from twin.intervals import Interval
+from twin.intervals import Interval, holm
 
 Row = dict[str, Any]
 CONVERSATIONS = 8

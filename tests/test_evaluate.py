@@ -1,6 +1,8 @@
 """Proves the evaluation as a stage: files in, the same bytes out each time, and nothing where nothing was measured."""
 
+import csv
 import functools
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -10,9 +12,11 @@ import pytest
 import stages.evaluate as stage
 from stages.evaluate.alarms import secrets
 from stages.evaluate.judgement import Judgement
+from stages.evaluate.private import private_numbers
 from stages.evaluate.replies import Reply, real_replies
 from stages.evaluate.report import Tree
 from tests import persona
+from tests.structure import ROOT
 from twin.config.evaluate import EvaluateConfig
 from twin.errors import DataError
 from twin.files import write_json, write_jsonl, write_text
@@ -44,6 +48,22 @@ def test_the_twin_scores_like_the_person_and_the_base_does_not() -> None:
     assert found["X_similarity"]["floor"] == found["B0"]["value"]
     assert found["X_similarity"]["ceiling"] == found["R"]["value"]
     assert metrics()["instrument"]["state"] == "PASS"
+
+
+def test_choices_alarms_memory_and_fixed_prompts_have_bounds_and_a_view_without_stock_phrases() -> None:
+    real = 90 - metrics()["counts"]["test_stock_replies"]
+    for view, n in ((metrics()["alarms"], 90), (metrics()["alarms"]["without_stock"], real)):
+        for name in ("degenerate", "slop", "rare_copy", "duplicate"):
+            assert {"value", "lower", "upper", "n"} <= set(view[name]["X"])
+            assert view[name]["R"]["n"] == n
+    chosen = metrics()["context_choice"]
+    assert {"X", "B0", "without_stock"} == set(chosen)
+    assert chosen["without_stock"]["X"]["n"] < chosen["X"]["n"]
+    without = metrics()["memorisation"]["without_stock"]
+    assert without["lower"] < without["auc"] < without["upper"]
+    fixed = metrics()["protocol10"]["X"]
+    assert fixed["lower"] <= fixed["value"] <= fixed["upper"]
+    assert fixed["n"] == fixed["clusters"] == 10
 
 
 def test_the_gain_over_the_prompted_base_is_the_half_nat_that_was_put_in() -> None:
@@ -113,6 +133,44 @@ def test_a_secret_in_a_reply_is_counted() -> None:
         "test", "one", "c", "X", "use ghp_abcdefghij0123456789klmnopqrstuvwxyz and mail ann@example.org", "ok?"
     )
     assert secrets([leaky, *real_replies(persona.splits()["test"])[:3]]) == {"hits": 2, "n": 4}
+
+
+@pytest.mark.parametrize(
+    ("text", "hits"),
+    [
+        ("call me at +49 170 1234567", 1),
+        ("or 0049 (30) 123-4567.", 1),
+        ("my number is 415-555-0132", 1),
+        ("(415) 555-0132 works too", 1),
+        ("ssn 078-05-1120", 1),
+        ("the door code is 123456, pin: 4321", 2),
+        ("exit code 123456, error code 10054", 0),
+        ("2026-11-30 05:19, 10.0.0.12:5432, build 415.555.0132.7, +1 -1, 100-200-3000", 0),
+        ("000-12-3456 and a1b2c3d4-0078-4a5b-1120-123456789012", 0),
+        ("raise it by 1000000000 to 4294967296, see #415-555", 0),
+    ],
+)
+def test_private_numbers_are_counted_and_other_numbers_are_not(text: str, hits: int) -> None:
+    assert secrets([Reply("test", "one", "c", "X", text, "ok?")])["hits"] == hits
+    assert private_numbers(text) == hits
+
+
+def test_no_reply_of_the_demos_person_holds_a_private_number() -> None:
+    with gzip.open(ROOT / "data/raw/demo/memory_turns.csv.gz", "rt", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) > 1000
+    assert [row for row in rows if private_numbers(row["content_text"])] == []
+
+
+def test_every_draw_of_the_twin_is_searched_for_secrets() -> None:
+    parts = persona.splits()
+    rows = persona.generations(parts)
+    first = next(row for row in rows if row["arm"] == "X" and row["prompt_set"] == "protocol")
+    drawn = [first | {"sample": 1, "text": "ann@example.org"}, first | {"arm": "B0", "text": "bob@example.org"}]
+    data = stage.gather(parts, rows, drawn)
+    found: Any = stage.evaluate(data, persona.likelihoods(parts), {}, CONFIG)[0]
+    twins = sum(row["arm"] == "X" for row in rows)
+    assert found["secrets"]["X"] == {"hits": 1, "n": twins + 1}
 
 
 def test_the_stage_writes_the_same_bytes_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

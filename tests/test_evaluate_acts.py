@@ -69,6 +69,16 @@ def test_a_twin_that_does_as_the_person_did_agrees_and_one_that_goes_ahead_on_ev
     assert eager["macro_f1"]["value"] == pytest.approx((2 * 10 / (10 + 30)) / 3)
 
 
+def test_a_rate_that_was_never_seen_to_happen_may_still_happen() -> None:
+    found = compared(["correct"] * 6 + ["ask"] * 24, ["correct"] * 6 + ["ask"] * 24)["X"]
+    assert (found["false_go"]["lower"], found["false_go"]["upper"]) == (0.0, pytest.approx(1 - 0.05 ** (1 / 6)))
+    assert (found["correction_recall"]["lower"], found["correction_recall"]["upper"]) == (
+        pytest.approx(0.05 ** (1 / 6)),
+        1,
+    )
+    assert found["false_go"]["n"] == 6
+
+
 def test_one_act_for_everything_is_worth_what_chance_is_worth() -> None:
     found = compared(["correct", "continue", "ask"] * 10, ["correct"] * 30)["X"]["macro_f1"]
     assert found["normalised"] == pytest.approx(0.0)

@@ -12,7 +12,7 @@ from stages.evaluate.likelihood import likelihood, same_replies
 from stages.evaluate.report import bounds, finite, similarity
 from twin.config.evaluate import EvaluateConfig
 from twin.errors import DataError
-from twin.intervals import expanded, interval, rate_bounds, ratio, totals
+from twin.intervals import expanded, interval, p_worse, rate_bounds, ratio, totals
 
 CONFIG = EvaluateConfig(draws=2000, seed=5, bucket_replies=99)
 
@@ -74,6 +74,30 @@ def test_the_lower_bound_covers_in_about_95_of_100_simulations() -> None:
         sums = sizes * (1.0 + rng.normal(size=40) * 0.5) + rng.normal(size=40) * np.sqrt(sizes)
         covered += interval(ratio(sums, sizes.astype(float)), 40, 500, run).lower <= 1.0
     assert 0.92 <= covered / 400 <= 0.98
+
+
+@pytest.mark.parametrize("clusters", [15, 40])
+def test_a_difference_is_below_zero_at_5_percent_just_where_its_upper_bound_is(clusters: int) -> None:
+    rng = np.random.default_rng(5)
+    for shift in np.linspace(-0.9, 0.3, 60):
+        sample = rng.exponential(size=clusters) - 1 + shift
+        statistic = ratio(sample, np.ones(clusters))
+        upper, p = interval(statistic, clusters, 500, 1).upper, p_worse(statistic, clusters, 500, 1)
+        assert (upper < 0) == (p < 0.05) or abs(upper) < 0.02
+        assert p_worse(ratio(sample + 0.1, np.ones(clusters)), clusters, 500, 1) >= p - 1e-9
+
+
+def test_an_equal_adapter_is_called_worse_as_often_as_the_level_says() -> None:
+    rng = np.random.default_rng(12)
+    samples = rng.normal(size=(1500, 30))
+    p = np.array([p_worse(ratio(one, np.ones(30)), 30, 500, 1) for one in samples])
+    assert 0.035 <= np.mean(p < 0.05) <= 0.065
+    assert 0.004 <= np.mean(p < 0.01) <= 0.018
+
+
+def test_no_difference_at_all_is_not_below_zero() -> None:
+    assert p_worse(ratio(np.zeros(30), np.ones(30)), 30, 500, 1) > 0.5
+    assert p_worse(ratio(-np.ones(30), np.ones(30)), 30, 500, 1) < 0.01
 
 
 def test_the_same_seed_gives_the_same_bounds() -> None:

@@ -17,6 +17,7 @@ from stages.evaluate.selftest import SelfTest, adversarial_scores, own_answers, 
 from stages.evaluate.twosample import Told, auc, gap_closed, noise_floor, told_apart
 from tests import persona
 from twin.errors import DataError
+from twin.intervals import interval
 from twin.protocol import protocol
 
 
@@ -124,17 +125,17 @@ def test_wordy_replies_are_told_apart_and_the_persons_own_are_not() -> None:
 def test_the_gap_is_closed_by_the_person_and_not_by_the_prompted_base() -> None:
     real = replies()["test"]
     prompted, person = told_apart(real, arm("B1"), 1), told_apart(real, arm("X"), 1)
-    closed, same = gap_closed(prompted, person, 0.5, 500, 1), gap_closed(prompted, prompted, 0.5, 500, 1)
-    assert closed is not None
+    closing, nothing = gap_closed(prompted, person, 0.5), gap_closed(prompted, prompted, 0.5)
+    assert closing is not None and nothing is not None
+    closed, same = (interval(statistic, len(prompted.wins), 500, 1) for statistic in (closing, nothing))
     assert closed.value > 0.8
     assert closed.lower > 0.5
-    assert same is not None
     assert (same.lower, same.value, same.upper) == (0.0, 0.0, 0.0)
 
 
 def test_a_prompted_base_that_is_the_person_leaves_no_gap_to_close() -> None:
     person = told_apart(replies()["test"], arm("X"), 1)
-    assert gap_closed(person, person, 0.5, 500, 1) is None
+    assert gap_closed(person, person, 0.5) is None
 
 
 def test_the_score_is_the_lower_of_cap_and_level() -> None:

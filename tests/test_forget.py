@@ -109,6 +109,7 @@ def lineage(tmp_path: Path) -> Path:
         "train": {"deps": [entry("data/ingest/turns.parquet")], "outs": [entry("models/sft")]},
     }
     put(tmp_path, "dvc.lock", yaml.safe_dump({"stages": stages}))
+    put(tmp_path, "dvc.yaml", yaml.safe_dump({"stages": {name: {} for name in stages}}))
     return tmp_path
 
 
@@ -119,6 +120,12 @@ def test_files_that_dvc_lock_made_descend_from_what_is_kept(lineage: Path) -> No
 def test_an_adapter_of_an_earlier_run_is_told(lineage: Path) -> None:
     put(lineage, "models/sft", "older weights")
     assert broken_descent(lineage) == ["models/sft is not the one that dvc.lock has for train; run `dvc repro`"]
+
+
+def test_a_lock_that_knows_nothing_of_a_stage_is_told(lineage: Path) -> None:
+    put(lineage, "dvc.lock", "stages: {}")
+    told = [f"dvc.lock knows nothing of {stage}; run `dvc repro`" for stage in ("ingest", "train")]
+    assert broken_descent(lineage) == told
 
 
 def test_turns_that_training_did_not_see_are_told(lineage: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 from collections import Counter
 from dataclasses import replace
@@ -19,7 +20,7 @@ from twin.config.adapter import AdapterConfig, Kind
 from twin.config.augment import Scalar, Tags
 from twin.config.generate import GenerateConfig
 from twin.errors import ConfigError, DataError, ModelError
-from twin.files import sha256_file, sha256_text
+from twin.files import read_json, sha256_file, sha256_text, write_json
 from twin.graph import EmbeddedGraph, Triple
 from twin.likelihood import score
 from twin.model import adapt, attach, load_base, split_head, trainable
@@ -229,15 +230,52 @@ def test_the_champion_answers_what_the_twin_answers(tiny_base, adapter, generate
     assert [row for row in answers if row["arm"] != "C"] == generated.answers
 
 
+def test_what_answered_is_noted_by_its_hashes(adapter, tiny_base, tmp_path):
+    recipe = read_json(shutil.copytree(adapter, tmp_path / "a") / "recipe.json")
+    other = shutil.copytree(adapter, tmp_path / "b")
+    write_json(tmp_path / "a/recipe.json", recipe | {"base": {"id": "small"}})
+    (other / "adapters.safetensors").write_bytes(b"other")
+    noted = stage.models(tmp_path / "a", None)
+    assert noted == {
+        "adapter": sha256_file(adapter / "adapters.safetensors"),
+        "recipe": sha256_file(tmp_path / "a/recipe.json"),
+        "base": sha256_text('{"id":"small"}'),
+        "champion": None,
+    }
+    assert stage.models(tmp_path / "a", other)["champion"] == sha256_file(other / "adapters.safetensors")
+
+
 def test_a_champion_that_is_not_the_registered_one_is_refused(tmp_path, monkeypatch, adapter):
     monkeypatch.chdir(tmp_path)
-    assert stage.registered(None) is None
+    recipe = {"base": {"id": "small"}, "prompt": {"tags": "none"}}
+    assert stage.registered(None, recipe) is None
     with pytest.raises(ModelError, match="holds no adapter; promote.champion is aaaa"):
-        stage.registered("a" * 64)
+        stage.registered("a" * 64, recipe)
     shutil.copytree(adapter, stage.CHAMPION)
     with pytest.raises(ModelError, match="dvc checkout"):
-        stage.registered("a" * 64)
-    assert stage.registered(sha256_file(stage.CHAMPION / "adapters.safetensors")) == stage.CHAMPION
+        stage.registered("a" * 64, recipe)
+    champion = sha256_file(stage.CHAMPION / "adapters.safetensors")
+    write_json(stage.CHAMPION / "recipe.json", recipe | {"run": "another"})
+    assert stage.registered(champion, recipe) == stage.CHAMPION
+    (stage.CHAMPION / "recipe.json").unlink()
+    with pytest.raises(ModelError, match=r"has no recipe\.json\. Bring it back with `dvc checkout --force"):
+        stage.registered(champion, recipe)
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        ({"base": {"id": "big"}}, 'base is {"id":"big"}, that of models/adapter is {"id":"small"}'),
+        ({"prompt": {"tags": "context"}}, 'prompt is {"tags":"context"}, that of models/adapter is {"tags":"none"}'),
+    ],
+)
+def test_a_champion_of_another_base_or_prompt_is_refused(tmp_path, monkeypatch, adapter, other, told):
+    monkeypatch.chdir(tmp_path)
+    recipe = {"base": {"id": "small"}, "prompt": {"tags": "none"}}
+    shutil.copytree(adapter, stage.CHAMPION)
+    write_json(stage.CHAMPION / "recipe.json", recipe | other)
+    with pytest.raises(ModelError, match=re.escape(told)):
+        stage.registered(sha256_file(stage.CHAMPION / "adapters.safetensors"), recipe)
 
 
 def test_rows_hold_what_the_judge_reads(generated):

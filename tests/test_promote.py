@@ -3,25 +3,31 @@
 import copy
 import json
 import math
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import stages.promote as stage
-from stages.promote.decision import Decision, Gate, Scope, State, Verdict, decide
+from stages.promote.decision import NAMES, Decision, Gate, Scope, State, Verdict, decide
 from stages.promote.document import checked
 from stages.promote.evidence import CONVERSATIONS_MIN, Evidence
+from stages.promote.files import Files
 from stages.promote.gates import gates
+from stages.promote.instrument import CHECKS
 from stages.promote.words import MOVES
+from stages.promote.worse import shown_worse
 from twin.config.promote import Human, Primary, PromoteConfig
-from twin.errors import DataError
-from twin.files import sha256_file, write_json, write_text
+from twin.errors import ConfigError, DataError
+from twin.files import canonical_json, sha256_file, sha256_text, write_json, write_text
 
 CONFIG = PromoteConfig(
     protocol_min=2.0,
@@ -38,7 +44,14 @@ Tree = dict[str, Any]
 
 
 def interval(value: float, lower: float, upper: float, n: int = 80, clusters: int = 30) -> Tree:
-    return {"value": value, "lower": lower, "upper": upper, "n": n, "clusters": clusters}
+    tree = {"value": value, "lower": lower, "upper": upper, "n": n, "clusters": clusters}
+    return tree | {"p_worse": p_of(tree)}
+
+
+def p_of(tree: Tree) -> float:
+    """Return the p-value of a difference as normal as its bounds, which is below 5 % where the upper one is below 0."""
+    spread = (tree["upper"] - tree["lower"]) / 2 / 1.645
+    return NormalDist().cdf((tree["upper"] - 1.645 * spread) / spread) if spread > 0 else float(tree["value"] >= 0)
 
 
 def rate(value: float, lower: float) -> Tree:
@@ -55,16 +68,25 @@ def good() -> Evidence:
                 "rare_copy": {"X": rate(0.02, 0.01), "R": rate(0.01, 0.0)},
                 "degenerate": {"X": rate(0.02, 0.01), "R": rate(0.0, 0.0)},
             },
-            "memorisation": {"auc": 0.6, "lower": 0.55, "upper": 0.65, "n": 400},
+            "memorisation": {"auc": 0.6, "lower": 0.55, "upper": 0.65, "n": 400, "clusters": 60},
             "instrument": {
                 "state": "PASS",
                 "real_mean": 2.7,
                 "base_mean": 0.1,
+                "auc": 0.99,
+                "rules_on_real": 0.01,
+                "own_answers": 3.0,
                 "adversarial_max": 1.0,
-                "holds": {"auc": True},
+                "holds": dict.fromkeys(CHECKS, True),
             },
             "protocol10": {"X": {"value": 2.4, "n": 10}},
-            "rubric_test": {"all": {"X": interval(2.3, 2.2, 2.4), "X_over_C": interval(0.1, 0.05, 0.2)}},
+            "rubric_test": {
+                "all": {
+                    "X": interval(2.3, 2.2, 2.4),
+                    "X_over_B1": interval(1.0, 0.9, 1.1),
+                    "X_over_C": interval(0.1, 0.05, 0.2),
+                }
+            },
             "likelihood": {
                 "all": {
                     "bits_per_token_gain_over_B1": interval(0.5, 0.4, 0.6),
@@ -82,6 +104,7 @@ def good() -> Evidence:
         recipe={"base": base, "prompt": {"tags": "context"}, "run": {"id": "0" * 64}},
         base=base,
         ingest={"synthetic": False},
+        files=Files(replies=90),
     )
 
 
@@ -118,6 +141,13 @@ def test_required_ratings_that_are_missing_hold_awaiting_human() -> None:
     assert decision.reasons == ("human UNKNOWN: awaiting_human: nobody has rated the twin blind.",)
 
 
+FAILED = good().evaluate["instrument"] | {
+    "state": "FAIL",
+    "auc": 0.9,
+    "holds": dict.fromkeys(CHECKS, True) | {"auc": False},
+}
+
+
 def test_ratings_that_passed_promote_to_champion() -> None:
     passed = [one for one in gates(good(), CONFIG) if one.name != "human"]
     decision = decide([*passed, Gate("human", State.passed, "Rated.")], Human.required)
@@ -139,8 +169,7 @@ def test_ratings_that_passed_promote_to_champion() -> None:
         ("evaluate/alarms/rare_copy/X", rate(0.05, 0.031), "rare_copy", Verdict.reject),
         ("evaluate/alarms/degenerate/X", rate(0.08, 0.051), "degenerate", Verdict.reject),
         ("evaluate/memorisation/auc", 0.81, "memorisation", Verdict.reject),
-        ("evaluate/instrument/state", "FAIL", "instrument", Verdict.hold),
-        ("evaluate/instrument/holds", {"auc": False}, "instrument", Verdict.hold),
+        ("evaluate/instrument", FAILED, "instrument", Verdict.hold),
         ("evaluate/protocol10/X/value", 1.9, "protocol", Verdict.hold),
         ("evaluate/rubric_test/all/X/lower", 1.99, "protocol", Verdict.hold),
         ("evaluate/likelihood/all/bits_per_token_gain_over_B1", interval(0.04, 0.01, 0.1), "likelihood", Verdict.hold),
@@ -154,7 +183,7 @@ def test_ratings_that_passed_promote_to_champion() -> None:
         ),
         ("evaluate/gap/closed", interval(0.2, 0.1, 0.3), "gap", Verdict.hold),
         ("evaluate/gap/closed", interval(0.4, -0.1, 0.9), "gap", Verdict.hold),
-        ("evaluate/gap/closed", interval(-0.4, -0.9, -0.1), "gap", Verdict.reject),
+        ("evaluate/gap/closed", interval(-0.6, -0.9, -0.3), "gap", Verdict.reject),
         ("evaluate/context_choice/X/lower", 0.25, "context", Verdict.hold),
         ("evaluate/context_choice/B0/value", 0.61, "context", Verdict.hold),
     ],
@@ -191,6 +220,73 @@ def test_what_is_missing_is_unknown_and_holds(path: str, name: str) -> None:
     evidence = changed(path, None)
     assert gate(evidence, name).state is State.unknown
     assert decided(evidence).verdict is Verdict.hold
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "name"),
+    [
+        ("evaluate/instrument/holds", {}, "instrument"),
+        ("evaluate/instrument/holds", None, "instrument"),
+        ("evaluate/instrument/holds/rescored_same", None, "instrument"),
+        ("evaluate/instrument/holds/rescored_same", "yes", "instrument"),
+        ("evaluate/instrument/holds/auc", False, "instrument"),
+        ("evaluate/instrument/state", "FAIL", "instrument"),
+        ("evaluate/instrument/real_mean", 0.1, "instrument"),
+        ("evaluate/instrument/base_mean", 2.9, "instrument"),
+        ("evaluate/instrument/adversarial_max", 3.0, "instrument"),
+        ("evaluate/instrument/rules_on_real", None, "instrument"),
+        ("evaluate/instrument/own_answers", 1.0, "instrument"),
+        ("evaluate/instrument/own_answers", None, "instrument"),
+        ("evaluate/instrument/holds/adversarial_sets", None, "instrument"),
+        ("evaluate/protocol10/X/n", None, "protocol"),
+        ("evaluate/protocol10/X/n", 1, "protocol"),
+        ("evaluate/rubric_test/all/X_over_B1", None, "protocol"),
+        ("split/strength", {"train": True}, "enough_data"),
+        ("split/strength", {}, "enough_data"),
+        ("evaluate/memorisation/clusters", 19, "memorisation"),
+        ("evaluate/memorisation/clusters", None, "memorisation"),
+        ("evaluate/secrets/X/n", 89, "secrets"),
+        ("evaluate/secrets/X/hits", -1, "secrets"),
+        ("evaluate/gap/closed/p_worse", None, "gap"),
+    ],
+)
+def test_what_is_not_whole_or_contradicts_itself_is_unknown(path: str, value: object, name: str) -> None:
+    evidence = changed(path, value)
+    assert gate(evidence, name).state is State.unknown
+    assert decided(evidence).verdict is Verdict.hold
+
+
+def test_a_secret_rejects_however_few_replies_were_looked_at() -> None:
+    assert decided(changed("evaluate/secrets/X", {"hits": 1, "n": 2})).verdict is Verdict.reject
+
+
+def test_files_that_nobody_looked_at_are_unknown() -> None:
+    assert gate(replace(good(), files=None), "provenance").state is State.unknown
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_gate_that_is_not_there_holds(name: str) -> None:
+    every = gates(good(), CONFIG)
+    assert [one.name for one in every] == list(NAMES)
+    decision = decide([one for one in every if one.name != name], Human.waived)
+    assert (decision.verdict, decision.reasons) == (Verdict.hold, (f"{name} UNKNOWN: It was not judged.",))
+    assert decide([], Human.waived).verdict is Verdict.hold
+
+
+@pytest.mark.parametrize(
+    ("threshold", "why"),
+    [
+        ("protocol_min: 1.9", "protocol_min is 1.9; it must be at least 2"),
+        ("bits_min: 0.04", "bits_min is 0.04; it must be at least 0.05"),
+        ("gap_min: 0.0", "gap_min is 0.0; it must be at least 0.25"),
+        ("test_prompts_min: 12", "test_prompts_min is 12; it must be at least 60"),
+    ],
+)
+def test_a_threshold_below_the_designs_is_refused(staged: Path, threshold: str, why: str) -> None:
+    name = threshold.partition(":")[0]
+    write_text(staged / "params.yaml", re.sub(rf"{name}: [\d.]+", threshold, PARAMS))
+    with pytest.raises(ConfigError, match=re.escape(why)):
+        stage.main()
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, None, "0.5", True])
@@ -251,7 +347,7 @@ def test_a_rate_above_the_persons_own_passes_until_its_lower_bound_is() -> None:
 
 
 def test_an_invalid_instrument_leaves_the_protocol_unknown_however_bad_it_looks() -> None:
-    evidence = changed("evaluate/protocol10/X/value", 0.1, changed("evaluate/instrument/state", "FAIL"))
+    evidence = changed("evaluate/protocol10/X/value", 0.1, changed("evaluate/instrument", FAILED))
     assert gate(evidence, "protocol").state is State.unknown
 
 
@@ -273,7 +369,10 @@ RUBRIC = "evaluate/rubric_test/all/X_over_C"
         (RUBRIC, interval(0.0, -0.14, 0.2), Primary.likelihood, Verdict.promote),
         (RUBRIC, interval(0.0, -0.16, 0.2), Primary.likelihood, Verdict.hold),
         (RUBRIC, interval(-0.3, -0.4, -0.1), Primary.likelihood, Verdict.reject),
-        (GAIN, interval(-0.2, -0.3, -0.01), Primary.rubric, Verdict.reject),
+        (GAIN, interval(-0.2, -0.3, -0.1), Primary.rubric, Verdict.reject),
+        (RUBRIC, interval(-0.1, -0.14, -0.06), Primary.likelihood, Verdict.reject),
+        (GAIN, interval(-0.03, -0.045, -0.01), Primary.rubric, Verdict.reject),
+        (GAIN, interval(-0.02, -0.04, -0.0005), Primary.rubric, Verdict.hold),
         (GAIN, {"value": math.nan}, Primary.rubric, Verdict.hold),
         (RUBRIC, None, Primary.likelihood, Verdict.hold),
         (RUBRIC, interval(-0.3, -0.4, -0.1, clusters=19), Primary.likelihood, Verdict.hold),
@@ -286,10 +385,43 @@ def test_a_champion_must_be_beaten_where_declared_and_nowhere_missed(
     assert decided(changed(path, value), config).verdict is verdict
 
 
+GAP, OVER_B1 = "evaluate/gap/closed", "evaluate/rubric_test/all/X_over_B1"
+BITS = "evaluate/likelihood/all/bits_per_token_gain_over_B1"
+
+
+def test_a_rubric_below_the_prompted_bases_for_sure_rejects_however_good_it_is() -> None:
+    evidence = changed(OVER_B1, interval(-0.5, -0.7, -0.3))
+    assert gate(evidence, "protocol").rejects
+    assert decided(evidence).verdict is Verdict.reject
+    assert "worse for sure" in decided(evidence).reasons[0]
+    unsure = changed(OVER_B1, interval(-0.1, -0.3, 0.1))
+    assert gate(unsure, "protocol").state is State.passed
+
+
+def test_of_several_tests_each_must_be_surer_to_reject() -> None:
+    once = {"value": -0.1, "lower": -0.2, "upper": -0.001, "n": 80, "clusters": 30, "p_worse": 0.02}
+    assert decided(changed(BITS, once)).verdict is Verdict.hold
+    sure = changed(BITS, once | {"p_worse": 0.016})
+    assert decided(sure).verdict is Verdict.reject
+    assert decided(sure, replace(CONFIG, champion=CHAMPION)).verdict is Verdict.hold
+    assert decided(changed(GAP, once | {"p_worse": 0.02}, sure)).verdict is Verdict.reject
+    both = shown_worse(changed(GAP, once | {"p_worse": 0.02}, sure).evaluate, CONFIG)
+    assert both == {("likelihood", "all", "bits_per_token_gain_over_B1"), ("gap", "closed")}
+
+
+def test_a_rubric_that_is_not_valid_compares_with_no_champion() -> None:
+    config = replace(CONFIG, champion=CHAMPION)
+    evidence = changed("evaluate/instrument", FAILED)
+    assert gate(evidence, "champion", config).state is State.unknown
+    worse = changed(RUBRIC, interval(-2.0, -2.1, -1.9), evidence)
+    assert gate(worse, "champion", config).state is State.unknown
+    assert gate(changed(GAIN, interval(-2.0, -2.1, -1.9), evidence), "champion", config).rejects
+
+
 def test_harm_comes_first_among_the_reasons_and_each_reason_has_its_numbers() -> None:
     evidence = changed("evaluate/secrets/X/hits", 2, changed("evaluate/protocol10/X/value", 1.5))
     reasons = decided(evidence).reasons
-    assert reasons[0] == "secrets FAIL: 2 secrets or e-mail addresses in 90 replies of the twin."
+    assert reasons[0] == "secrets FAIL: 2 secrets, addresses or private numbers in 90 replies of the twin."
     assert "1.50 over the ten prompts" in reasons[1]
     assert len(reasons) == 2
 
@@ -305,6 +437,10 @@ SHIFTS: dict[str, tuple[Callable[[Tree], list[tuple[Tree, str]]], int]] = {
         lambda tree: [
             (tree["likelihood"]["all"]["bits_per_token_gain_over_B1"], key) for key in ("value", "lower", "upper")
         ],
+        1,
+    ),
+    "rubric_over_prompted": (
+        lambda tree: [(tree["rubric_test"]["all"]["X_over_B1"], key) for key in ("value", "lower", "upper")],
         1,
     ),
     "champion_likelihood": (
@@ -332,57 +468,157 @@ def shifted(evidence: Evidence, metric: str, by: float) -> Evidence:
     places, better = SHIFTS[metric]
     for branch, key in places(tree):
         branch[key] += better * by
+        if metric == "secrets":
+            branch[key] = max(0, branch[key])
+        if "p_worse" in branch:
+            branch["p_worse"] = p_of(branch)
     return replace(evidence, evaluate=tree)
 
 
+RANKS = [(State.failed, True), (State.failed, False), (State.unknown, False), (State.passed, False)]
+
+
+def rank(found: Gate) -> int:
+    """Return how good a gate's state is; what does not apply stands in nobody's way."""
+    state = State.passed if found.state is State.not_applicable else found.state
+    return RANKS.index((state, found.rejects and state is State.failed))
+
+
+def never_worse(evidence: Evidence, better: Evidence, config: PromoteConfig) -> None:
+    before, after = gates(evidence, config), gates(better, config)
+    assert [one.name for one, other in zip(before, after, strict=True) if rank(other) < rank(one)] == []
+    verdicts = [ORDER.index(decide(some, config.human).verdict) for some in (before, after)]
+    assert verdicts[1] >= verdicts[0]
+
+
+SHIFT = st.floats(-3, 3) | st.floats(-0.3, 0.3)
+CONFIGS = st.builds(
+    partial(replace, CONFIG),
+    human=st.sampled_from(Human),
+    champion=st.sampled_from([None, CHAMPION]),
+    primary=st.sampled_from(Primary),
+)
+
+
+@settings(deadline=None, max_examples=300)
 @given(
-    start=st.fixed_dictionaries({metric: st.floats(-3, 3) for metric in SHIFTS}),
+    start=st.dictionaries(st.sampled_from(sorted(SHIFTS)), SHIFT, max_size=3),
     metric=st.sampled_from(sorted(SHIFTS)),
     by=st.floats(0, 3),
-    config=st.builds(
-        partial(replace, CONFIG),
-        human=st.sampled_from(Human),
-        champion=st.sampled_from([None, CHAMPION]),
-        primary=st.sampled_from(Primary),
-    ),
+    config=CONFIGS,
 )
-def test_improving_one_metric_never_worsens_the_decision(
+def test_improving_one_metric_never_worsens_a_gate_or_the_decision(
     start: dict[str, float], metric: str, by: float, config: PromoteConfig
 ) -> None:
     evidence = good()
     for name, shift in start.items():
         evidence = shifted(evidence, name, shift)
-    before, after = decided(evidence, config), decided(shifted(evidence, metric, by), config)
-    assert ORDER.index(after.verdict) >= ORDER.index(before.verdict)
+    never_worse(evidence, shifted(evidence, metric, by), config)
 
 
+@pytest.mark.parametrize("config", [replace(CONFIG, champion=CHAMPION), replace(CONFIG, human=Human.required)])
+@pytest.mark.parametrize("metric", sorted(SHIFTS))
+def test_from_bad_to_far_better_than_good_no_gate_ever_falls(metric: str, config: PromoteConfig) -> None:
+    path = [shifted(good(), metric, by / 20) for by in range(-60, 61)]
+    for evidence, better in pairwise(path):
+        never_worse(evidence, better, config)
+    if config.champion:
+        assert decided(path[0], config).verdict is not Verdict.promote
+        assert decided(path[-1], config).verdict is Verdict.promote
+
+
+@settings(deadline=None)
 @given(states=st.lists(st.tuples(st.sampled_from(State), st.booleans()), min_size=1, max_size=8), data=st.data())
 def test_a_better_state_of_one_gate_never_worsens_the_decision(
     states: list[tuple[State, bool]], data: st.DataObject
 ) -> None:
     better = {State.failed: [State.unknown, State.passed], State.unknown: [State.passed]}
-    some = [Gate(str(place), state, "", harmful) for place, (state, harmful) in enumerate(states)]
-    place = data.draw(st.integers(0, len(some) - 1))
+    passed = [Gate(name, State.passed, "") for name in NAMES[len(states) :]]
+    some = [Gate(name, state, "", harmful) for name, (state, harmful) in zip(NAMES, states, strict=False)] + passed
+    place = data.draw(st.integers(0, len(states) - 1))
     after = data.draw(st.sampled_from([some[place].state, *better.get(some[place].state, [])]))
     improved = [*some[:place], replace(some[place], state=after), *some[place + 1 :]]
     verdicts = [decide(version, Human.waived).verdict for version in (some, improved)]
     assert ORDER.index(verdicts[1]) >= ORDER.index(verdicts[0])
 
 
-def lay_out(folder: Path, evidence: Evidence) -> None:
-    for name, tree in (
-        ("metrics/evaluate.json", evidence.evaluate),
-        ("metrics/split.json", evidence.split),
-        ("models/adapter/recipe.json", evidence.recipe),
-        ("models/base/identity.json", evidence.base),
-    ):
-        write_json(folder / name, tree)
-    write_text(folder / "data/generate/generations.jsonl", "{}\n")
-    write_text(
-        folder / "params.yaml",
-        "promote: {protocol_min: 2.0, bits_min: 0.05, gap_min: 0.25, test_prompts_min: 60, human: required, "
-        "champion: null, primary: likelihood}\n",
-    )
+PLACES = {"evaluate": "metrics/evaluate.json", "split": "metrics/split.json", "ingest": "metrics/ingest.json",
+          "recipe": "models/adapter/recipe.json", "base": "models/base/identity.json"}  # fmt: skip
+WEIGHTS = "models/adapter/adapters.safetensors"
+PARAMS = (
+    "promote: {protocol_min: 2.0, bits_min: 0.05, gap_min: 0.25, test_prompts_min: 60, human: required, "
+    "champion: null, primary: likelihood}\n"
+    "evaluate: {draws: 10000, seed: 17, bucket_replies: 99}\n"
+)
+
+
+def lay_out(folder: Path, evidence: Evidence, params: str = PARAMS) -> None:
+    """Write all files that a decision rests on, of one run."""
+    write_text(folder / "params.yaml", params)
+    for path in stage.HASHED:
+        write_text(folder / path, "{}\n")
+    for part, path in PLACES.items():
+        write_json(folder / path, getattr(evidence, part))
+    write_json(folder / "data/generate/models.json", models_of(folder))
+
+
+def models_of(folder: Path) -> Tree:
+    """Return what `generate` notes of the models in a folder."""
+    base = canonical_json(json.loads((folder / PLACES["base"]).read_text()))
+    return {
+        "adapter": sha256_file(folder / WEIGHTS),
+        "recipe": sha256_file(folder / PLACES["recipe"]),
+        "base": sha256_text(base),
+        "champion": None,
+    }
+
+
+def judged(folder: Path) -> Tree:
+    """Run the stage in a folder, which is the current one; return decision.json."""
+    stage.main()
+    found: Tree = json.loads((folder / "metrics/decision.json").read_text())
+    return found
+
+
+@pytest.fixture
+def staged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project of which everything passes, for staging."""
+    monkeypatch.chdir(tmp_path)
+    lay_out(tmp_path, good(), PARAMS.replace("required", "waived"))
+    assert judged(tmp_path)["decision"] == "PROMOTE"
+    return tmp_path
+
+
+@pytest.mark.parametrize("path", [str(path) for path in stage.HASHED])
+def test_no_file_of_the_run_may_be_missing(staged: Path, path: str) -> None:
+    (staged / path).unlink()
+    if path == PLACES["recipe"]:
+        with pytest.raises(DataError, match="names no run"):
+            stage.main()
+        return
+    found = judged(staged)
+    assert (found["decision"], found["gates"]["provenance"]["state"]) == ("HOLD", "UNKNOWN")
+    assert any(path in reason for reason in found["reasons"])
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "told"),
+    [
+        (WEIGHTS, "another adapter", r"adapters\.safetensors is \w{12}, the replies are of \w{12}"),
+        (PLACES["base"], '{"fixture": false, "id": "foreign"}', r"identity\.json is \w{12}, the replies are of"),
+        (PLACES["recipe"], None, r"recipe\.json is \w{12}, the replies are of"),
+        ("data/generate/models.json", "{}", "the replies are of none"),
+        ("params.yaml", PARAMS.replace("null", CHAMPION), "the champion is aaaaaaaaaaaa, the replies are of none"),
+    ],
+)
+def test_replies_of_other_models_than_those_at_hand_decide_nothing(
+    staged: Path, path: str, text: str | None, told: str
+) -> None:
+    text = text or (staged / path).read_text().replace('"context"', '"none"')
+    write_text(staged / path, text)
+    found = judged(staged)
+    assert (found["decision"], found["gates"]["provenance"]["state"]) == ("HOLD", "UNKNOWN")
+    assert re.search(told, found["reasons"][0])
 
 
 def test_the_stage_writes_a_decision_that_its_inputs_determine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -397,6 +633,8 @@ def test_the_stage_writes_a_decision_that_its_inputs_determine(tmp_path: Path, m
     assert found["gates"]["protocol"] == {
         "state": "PASS",
         "value": 2.4,
+        "lower": 2.2,
+        "upper": 2.4,
         "bound": 2.2,
         "threshold": 2.0,
         "n": 80,
@@ -404,7 +642,8 @@ def test_the_stage_writes_a_decision_that_its_inputs_determine(tmp_path: Path, m
     hashes = {entry["path"]: entry["sha256"] for entry in found["hashes"]}
     assert hashes["metrics/evaluate.json"] == sha256_file(tmp_path / "metrics/evaluate.json")
     assert {name.split(":")[0] for name in found["sources"]} == set(found["gates"])
-    assert "primary: likelihood" in found["parameters"]
+    assert {"promote.primary: likelihood", "evaluate.draws: 10000"} < set(found["parameters"])
+    assert sum(name.startswith("sha256: ") for name in found["parameters"]) == 1
     assert checked(found) == found
     assert written[0] == json.dumps(found, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     stage.main()
@@ -435,7 +674,14 @@ def test_the_report_says_decision_reasons_gates_and_next_move(tmp_path: Path, mo
         (lambda found: found["gates"]["gap"].update(value=math.nan), "gate gap has a number that is none"),
         (lambda found: found["gates"]["gap"].update(value=True), "gate gap has a number that is none"),
         (lambda found: found["gates"]["gap"].pop("state"), "gate gap has no state"),
-        (lambda found: found["gates"].clear(), "it has no gates"),
+        (lambda found: found["gates"].clear(), "gate provenance is missing; gate enough_data is missing"),
+        (lambda found: found["ratings"].clear(), "ratings: sessions is None; ratings: pairs is None"),
+        (lambda found: found["ratings"].update(cheer=1), "ratings: cheer is unknown"),
+        (
+            lambda found: found["ratings"]["pairs"].update(wins="7"),
+            "ratings: pairs is {.*'wins': '7'",
+        ),
+        (lambda found: found["ratings"].update(void={"a": 1}), "ratings: void is {'a': 1}"),
     ],
 )
 def test_a_document_that_is_no_decision_is_refused(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import stages.promote as stage
@@ -19,7 +19,7 @@ from tests.test_promote import CONFIG as WAIVED
 from tests.test_promote import good, lay_out
 from twin.config.promote import Human
 from twin.errors import DataError
-from twin.files import sha256_file, write_text
+from twin.files import sha256_file
 from twin.protocol import protocol
 from twin.ratings import read_sessions
 
@@ -61,8 +61,22 @@ def test_ratings_that_pass_promote_to_champion() -> None:
     assert decide(every, Human.required).verdict is Verdict.promote
 
 
-def test_waived_ratings_are_not_asked_for_whatever_they_say() -> None:
-    assert human(replace(PASSED, won=(False,) * 9), WAIVED).state is State.not_applicable
+@pytest.mark.parametrize("ratings", [Ratings(), PASSED, replace(PASSED, won=(False,) * 6), Ratings(won=(True,) * 3)])
+def test_waived_ratings_are_not_asked_for(ratings: Ratings) -> None:
+    assert human(ratings, WAIVED).state is State.not_applicable
+
+
+@pytest.mark.parametrize(
+    ("ratings", "verdict"),
+    [
+        (Ratings(won=(False,) * 40, told=(True,) * 80), Verdict.reject),
+        (replace(PASSED, won=(False,) * 7), Verdict.reject),
+        (replace(PASSED, told=(True,) * 80), Verdict.hold),
+    ],
+)
+def test_a_waiver_does_not_overrule_what_people_said(ratings: Ratings, verdict: Verdict) -> None:
+    assert human(ratings, WAIVED) == human(ratings, CONFIG)
+    assert decide(gates(replace(good(), ratings=ratings), WAIVED), Human.waived).verdict is verdict
 
 
 def test_no_ratings_await_people() -> None:
@@ -136,6 +150,7 @@ streams = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(won=streams, told=streams, scored=st.lists(st.integers(0, 3), max_size=10), data=st.data())
 def test_more_wins_never_worsen_the_gate(
     won: list[bool], told: list[bool], scored: list[int], data: st.DataObject
@@ -221,7 +236,6 @@ def test_the_number_of_fixed_prompts_is_that_of_the_protocol() -> None:
 
 def whole(folder: Path, sessions: Sequence[list[Row]]) -> dict[str, Any]:
     lay_out(folder, good())
-    write_text(folder / "models/adapter/adapters.safetensors", "weights")
     about = {
         "adapter_sha256": sha256_file(folder / "models/adapter/adapters.safetensors"),
         "generations_sha256": sha256_file(folder / "data/generate/generations.jsonl"),

@@ -10,7 +10,7 @@ CARD: Final = Path("models/card/README.md")
 """As the `report` stage writes it."""
 README: Final = "README.md"
 OF_THE_BASE: Final = "README-base.md"
-LOADED: Final = re.compile(r"--model \S+ --adapter-path \.")
+LOADED: Final = re.compile(r"--model \S+ --adapter-path ADAPTER")
 
 
 def about(card: str, run_id: str) -> bool:
@@ -21,7 +21,7 @@ def about(card: str, run_id: str) -> bool:
 def fused(card: str) -> str:
     """Return the card of the model that base and adapter become together."""
     told = card.replace("base_model_relation: adapter\n", "base_model_relation: finetune\n", 1)
-    return LOADED.sub("--model .", told).replace("from the folder that holds this file, without", "fused, without")
+    return LOADED.sub("--model MODEL", told).replace("where ADAPTER is", "where MODEL is")
 
 
 def card_of(recipe: Path, card: Path = CARD) -> str | None:

@@ -27,6 +27,7 @@ from twin.identity import md5_path
 from twin.text import neutralise
 
 LOCK: Final = Path("dvc.lock")
+PIPELINE: Final = Path("dvc.yaml")
 LINE_CHARACTERS: Final = 20
 """Shorter lines prove nothing: anybody may say them."""
 DOWNSTREAM: Final = ("data", "models", "metrics", ".work")
@@ -104,11 +105,12 @@ def remains(root: Path, found: Traces) -> list[str]:
 
 
 def broken_descent(root: Path) -> list[str]:
-    """Return where a file is not what dvc.lock says, or `ingest` ran with another list of what to forget."""
+    """Return where a file is not what dvc.lock says, a stage never ran, or `ingest` ran with another list to forget."""
     if not (root / LOCK).exists():
         return [f"{LOCK} is missing: nothing has run yet"]
     locked = (yaml.safe_load((root / LOCK).read_text(encoding="utf-8")) or {}).get("stages", {})
-    faults = []
+    named = yaml.safe_load((root / PIPELINE).read_text(encoding="utf-8"))["stages"]
+    faults = [f"{LOCK} knows nothing of {stage}; run `dvc repro`" for stage in named if stage not in locked]
     if "ingest" in locked and locked["ingest"]["params"]["params.yaml"]["ingest"] != read(root / PARAMS)["ingest"]:
         faults.append("ingest last ran with other parameters; run `dvc repro`")
     for stage, entry in locked.items():

@@ -37,7 +37,7 @@ def interval(statistic: Statistic, clusters: int, draws: int, seed: int) -> Inte
     drawn = statistic(weights(clusters, draws, seed))
     shares = expanded(clusters)
     if clusters >= CORRECTED_FROM:
-        shares = _corrected(shares, value, drawn, statistic(1 - np.eye(clusters)))
+        shares = _corrected(shares, _bend(value, drawn, statistic(1 - np.eye(clusters))))
     lower, upper = np.quantile(drawn, shares)
     return Interval(value, float(lower), float(upper), clusters)
 
@@ -61,19 +61,60 @@ def weights(clusters: int, draws: int, seed: int) -> Array:
     return drawn.astype(np.float64)
 
 
-def _corrected(shares: Array, value: float, drawn: Array, left_out: Array) -> Array:
-    from scipy.special import ndtr, ndtri
+def p_worse(statistic: Statistic, clusters: int, draws: int, seed: int) -> float:
+    """Return the least level at which the upper bound of a difference is below 0: below 5 % just where `upper` is."""
+    from scipy.special import ndtri, stdtr
+
+    drawn = statistic(weights(clusters, draws, seed))
+    reach = ndtri(min(max(float(np.mean(drawn < 0)), 1 / (1 + draws)), draws / (1 + draws)))
+    if clusters < 2:
+        return float(np.mean(drawn >= 0))
+    if clusters >= CORRECTED_FROM:
+        value = float(statistic(np.ones((1, clusters)))[0])
+        reach = _straightened(reach, _bend(value, drawn, statistic(1 - np.eye(clusters))))
+    return float(stdtr(clusters - 1, -reach / np.sqrt(clusters / (clusters - 1))))
+
+
+def _bend(value: float, drawn: Array, left_out: Array) -> tuple[float, float] | None:
+    """Return BCa's bias and acceleration; None where all draws lie on one side of the value."""
+    from scipy.special import ndtri
 
     below = float(np.mean(drawn < value) + np.mean(drawn == value) / 2)
     if not 0 < below < 1:
-        return shares
+        return None
     pull = left_out.mean() - left_out
     spread = float((pull**2).sum()) ** 1.5
-    acceleration = float((pull**3).sum()) / (6 * spread) if spread else 0.0
-    bias = ndtri(below)
+    return float(ndtri(below)), float((pull**3).sum()) / (6 * spread) if spread else 0.0
+
+
+def _corrected(shares: Array, bend: tuple[float, float] | None) -> Array:
+    from scipy.special import ndtr, ndtri
+
+    if bend is None:
+        return shares
+    bias, acceleration = bend
     shift = bias + ndtri(shares)
     corrected: Array = ndtr(bias + shift / (1 - acceleration * shift))
     return corrected
+
+
+def _straightened(reach: float, bend: tuple[float, float] | None) -> float:
+    """Undo the correction of a normal quantile."""
+    if bend is None:
+        return reach
+    bias, acceleration = bend
+    shift = reach - bias
+    stretched = 1 + acceleration * shift
+    return shift / stretched - bias if stretched > 0 else float(np.copysign(np.inf, shift))
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """Return Holm's adjusted p-values, in the order given (Scandinavian Journal of Statistics 6, 1979)."""
+    adjusted, highest = [0.0] * len(values), 0.0
+    for rank, place in enumerate(sorted(range(len(values)), key=lambda one: values[one])):
+        highest = max(highest, min(1.0, (len(values) - rank) * values[place]))
+        adjusted[place] = highest
+    return adjusted
 
 
 def ratio(numerators: Sequence[float] | Array, denominators: Sequence[float] | Array) -> Statistic:

@@ -12,7 +12,7 @@ from typing import Any
 from stages.evaluate.acts import act_agreement, read_labels, trusted
 from stages.evaluate.alarms import alarms, lengths, secrets, usage
 from stages.evaluate.canaries import exposure
-from stages.evaluate.choice import context_choice, of
+from stages.evaluate.choice import context_choice, of, without_stock
 from stages.evaluate.data import BASE, GENERATIONS, Arms, Data, gather
 from stages.evaluate.facts import with_facts
 from stages.evaluate.gap import gap
@@ -39,6 +39,7 @@ CANARIES = Path("data/split/canaries.jsonl")
 LABELS = Path("data/labels")
 OUT = Path("data/evaluate")
 METRICS = Path("metrics/evaluate.json")
+Scored = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,9 @@ def evaluate(
     usual, rules = usual_for(data.train, data.prompts)
     judgement = unjudged(data, short, usual, rules) if short else judged(data, usual, rules, config)
     with_arms = {"all": data.test, "without_stock": _without_stock(data.test)}
-    said = [reply for arms in (data.test, data.valid, data.protocol) for reply in arms.get(CHALLENGER, [])]
+    # Arm K chooses among these.
+    drawn = [reply for reply in data.further if reply.arm == CHALLENGER]
+    said = [reply for arms in (data.test, data.valid, data.protocol) for reply in arms.get(CHALLENGER, [])] + drawn
     acts = trusted([*data.train, *data.valid_person, *data.cal], labels, config)
     judges = Judges(judgement.rubric, acts.labeller, labels)
     chooses = selective(data, live.rows, judges, live.decoding, config)
@@ -103,9 +106,8 @@ def evaluate(
         "likelihood": likelihood(same_replies(scored["test"]), config),
         "canaries": exposure(of(likelihoods, "canary"), planted),
         "memorisation": memorisation(scored["train"], scored["test"], CHALLENGER, BASE, config),
-        "context_choice": {
-            arm: context_choice(rows, scored["alone"][arm], config) for arm, rows in scored["choice"].items()
-        },
+        "context_choice": _choices(scored["choice"], scored["alone"], config)
+        | {"without_stock": _choices(without_stock(scored["choice"]), scored["alone"], config)},
         "gap": gap(data.test, config),
         "act_agreement": act_agreement(data.test, acts, config),
         "selective": chooses.tree,
@@ -116,6 +118,10 @@ def evaluate(
         "secrets": {CHALLENGER: secrets(said)} if said else {},
     }
     return Evaluated(finite(metrics), judgement, chosen.reranker, chooses)
+
+
+def _choices(inside: Scored, alone: Scored, config: EvaluateConfig) -> Tree:
+    return {arm: context_choice(rows, alone[arm], config) for arm, rows in inside.items()}
 
 
 def _without_stock(arms: Arms) -> Arms:

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from stages.evaluate.level import DECIMALS, Features, odds_model
 from stages.evaluate.replies import REAL, Reply
-from stages.evaluate.report import Tree, bounds, similarity
+from stages.evaluate.report import Tree, bounds, rate_over, similarity
 from twin.config.evaluate import EvaluateConfig
 from twin.errors import DataError
 from twin.files import read_text
-from twin.intervals import Array, Statistic, interval, ratio, totals
+from twin.intervals import Array, Statistic, interval, totals
 
 ACTS: Final = ("continue", "correct", "direct_expand", "choose", "scope", "commit", "ask", "other")
 SPELLED: Final = {"direct": "direct_expand", "expand": "direct_expand", "stop": "correct"}
@@ -212,4 +212,4 @@ def _given(
         totals(conversations, [float(happens[place]) for place in places]),
         totals(conversations, [1.0] * len(places)),
     )
-    return {name: bounds(interval(ratio(hits, sizes), len(sizes), config.draws, config.seed), len(places))}
+    return {name: rate_over(hits, sizes, config)}

@@ -2,10 +2,12 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from itertools import compress
 
 import numpy as np
 
 from stages.evaluate.person import is_rare, runs
+from stages.evaluate.private import private_numbers
 from stages.evaluate.replies import REAL, Reply, halves
 from stages.evaluate.report import Tree, rate, similarity
 from stages.evaluate.rules import INVALID, RULES, SLOP_RULES, Usual
@@ -17,27 +19,47 @@ COMMON_WORDS = 50
 
 
 def alarms(arms: Mapping[str, Sequence[Reply]], usual: Usual) -> Tree:
-    """Return every alarm for every arm of the test prompts, the person (R) among them."""
-    return {
-        "degenerate": _rates(arms, lambda reply: _breaks(reply, usual, INVALID)),
-        "slop": _rates(arms, lambda reply: _breaks(reply, usual, SLOP_RULES)),
-        "rare_copy": _rates(
-            arms, lambda reply: any(is_rare(run, reply, usual.person.counts) for run in runs(reply).values())
-        ),
-        "duplicate": {arm: 1 - len({reply.plain for reply in replies}) / len(replies) for arm, replies in arms.items()},
+    """Return every alarm for every arm of the test prompts, the person (R) among them; also without stock phrases."""
+    checks: dict[str, Callable[[Reply], bool]] = {
+        "degenerate": lambda reply: _breaks(reply, usual, INVALID),
+        "slop": lambda reply: _breaks(reply, usual, SLOP_RULES),
+        "rare_copy": lambda reply: any(is_rare(run, reply, usual.person.counts) for run in runs(reply).values()),
     }
+    marks = {
+        name: {arm: [check(reply) for reply in replies] for arm, replies in arms.items()}
+        for name, check in checks.items()
+    }
+    plain = {arm: [not reply.stock for reply in replies] for arm, replies in arms.items()}
+    every = {arm: [True] * len(replies) for arm, replies in arms.items()}
+    return _view(arms, marks, every) | {"without_stock": _view(arms, marks, plain)}
+
+
+def _view(
+    arms: Mapping[str, Sequence[Reply]], marks: Mapping[str, Mapping[str, list[bool]]], kept: Mapping[str, list[bool]]
+) -> Tree:
+    rates: Tree = {
+        name: {arm: _share(list(compress(marked, kept[arm]))) for arm, marked in by_arm.items()}
+        for name, by_arm in marks.items()
+    }
+    return rates | {"duplicate": {arm: _duplicates(list(compress(said, kept[arm]))) for arm, said in arms.items()}}
+
+
+def _share(marked: Sequence[bool]) -> Tree:
+    return rate(sum(marked), len(marked)) if marked else {}
+
+
+def _duplicates(replies: Sequence[Reply]) -> Tree:
+    """Return the share of replies that say again what another one said."""
+    repeated = len(replies) - len({reply.plain for reply in replies})
+    return rate(repeated, len(replies)) if replies else {}
 
 
 def secrets(replies: Sequence[Reply]) -> Tree:
-    """Return how many secrets and e-mail addresses the replies hold; none is tolerable."""
+    """Return how many secrets, e-mail addresses and private numbers the replies hold; none is tolerable."""
     found: Counter[str] = Counter()
     for reply in replies:
-        Scrubber(found).scrub(reply.text)
+        found["private"] += private_numbers(Scrubber(found).scrub(reply.text))
     return {"hits": found.total(), "n": len(replies)}
-
-
-def _rates(arms: Mapping[str, Sequence[Reply]], happens: Callable[[Reply], bool]) -> Tree:
-    return {arm: rate(sum(map(happens, replies)), len(replies)) for arm, replies in arms.items()}
 
 
 def _breaks(reply: Reply, usual: Usual, names: frozenset[str]) -> bool:

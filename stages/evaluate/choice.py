@@ -9,9 +9,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from stages.evaluate.report import Tree, bounds
+from stages.evaluate.report import Tree, rate_over
 from twin.config.evaluate import EvaluateConfig
-from twin.intervals import interval, ratio, totals
+from twin.intervals import totals
 
 Row = Mapping[str, Any]
 
@@ -33,8 +33,16 @@ def context_choice(inside: Sequence[Row], alone: Sequence[Row], config: Evaluate
     own = {row["prompt_id"]: row["conversation_id"] for row in inside if row["prompt_id"] == row["reply_id"]}
     right = [_right(gains[prompt], prompt) for prompt in own]
     right_C, prompts_C = totals(list(own.values()), right), totals(list(own.values()), [1.0] * len(own))
-    found = bounds(interval(ratio(right_C, prompts_C), len(prompts_C), config.draws, config.seed), len(own))
-    return found | {"chance": math.fsum(1 / len(gains[prompt]) for prompt in own) / len(own)}
+    return rate_over(right_C, prompts_C, config) | {
+        "chance": math.fsum(1 / len(gains[prompt]) for prompt in own) / len(own)
+    }
+
+
+def without_stock(arms: Mapping[str, Sequence[Row]]) -> dict[str, list[Row]]:
+    """Return the choices at prompts whose own reply is no stock phrase."""
+    rows = [row for found in arms.values() for row in found]
+    stock = {row["prompt_id"] for row in rows if row["prompt_id"] == row["reply_id"] and row["stock"]}
+    return {arm: [row for row in found if row["prompt_id"] not in stock] for arm, found in arms.items()}
 
 
 def _right(gains: Mapping[str, float], own: str) -> float:

@@ -3,7 +3,7 @@
 from stages.evaluate.data import BASE, Arms
 from stages.evaluate.likelihood import BASELINES, CHALLENGER
 from stages.evaluate.replies import REAL
-from stages.evaluate.report import Tree, bounds, similarity
+from stages.evaluate.report import Tree, difference, similarity
 from stages.evaluate.rerank import RERANKED
 from stages.evaluate.twosample import CLUSTERS_MIN, gap_closed, noise_floor, told_apart
 from twin.config.evaluate import EvaluateConfig
@@ -17,9 +17,9 @@ def gap(arms: Arms, config: EvaluateConfig) -> Tree:
     models = [arm for arm in (*BASELINES, CHALLENGER, RERANKED) if arm in arms]
     told = {arm: told_apart(arms[REAL], arms[arm], config.seed) for arm in models}
     floor = noise_floor(arms[REAL], config.seed)
-    closed = gap_closed(told["B1"], told[CHALLENGER], floor, config.draws, config.seed)
+    closed = gap_closed(told["B1"], told[CHALLENGER], floor)
     return {
         "auc": {arm: one.value for arm, one in told.items()} | {REAL: floor},
         "similarity": similarity(told[CHALLENGER].value, told[BASE].value, floor),
-        "closed": bounds(closed, len(arms[REAL])) if closed else {},
+        "closed": difference(closed, len(told["B1"].wins), len(arms[REAL]), config) if closed else {},
     }

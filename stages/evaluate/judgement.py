@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from stages.evaluate.data import BASE, Data
 from stages.evaluate.likelihood import BASELINES, CHALLENGER
 from stages.evaluate.replies import REAL, Reply
-from stages.evaluate.report import Tree, bounds, similarity
+from stages.evaluate.report import Tree, bounds, difference, similarity
 from stages.evaluate.rerank import RERANKED
 from stages.evaluate.rubric import Rubric, Score, fit, mean_score
 from stages.evaluate.rules import RULES, Rule, Usual, fired
 from stages.evaluate.selftest import adversarial_scores, own_answers, own_scores, self_test
 from twin.config.evaluate import EvaluateConfig
 from twin.files import canonical_json
-from twin.intervals import interval, ratio, totals
+from twin.intervals import Statistic, interval, ratio, totals
 
 PROMPTED = "B1"
 Rows = list[dict[str, object]]
@@ -59,7 +59,7 @@ def judged(data: Data, usual: Usual, rules: tuple[Rule, ...], config: EvaluateCo
         },
         "rubric_test": {name: _means(arms, config) for name, arms in _stock_views(scores["test"]).items()},
         "side_by_side": side_by_side(scores["valid"]),
-        "protocol10": {arm: {"value": mean_score(found), "n": len(found)} for arm, found in scores["protocol"].items()},
+        "protocol10": {arm: _fixed_mean(found, config) for arm, found in scores["protocol"].items()},
     }
     return Judgement(metrics, _rows(scores), rubric.artefact(), rubric)
 
@@ -118,9 +118,9 @@ def _means(arms: Mapping[str, Sequence[Score]], config: EvaluateConfig) -> Tree:
     for ours, theirs in [*((CHALLENGER, baseline) for baseline in BASELINES), (RERANKED, CHALLENGER)]:
         if ours in arms and theirs in arms:
             pairs = zip(_by_prompt(arms[ours]), _by_prompt(arms[theirs]), strict=True)
-            tree[f"{ours}_over_{theirs}"] = _mean(
-                _by_prompt(arms[ours]), [mine.score - other.score for mine, other in pairs], config
-            )
+            ahead = [mine.score - other.score for mine, other in pairs]
+            statistic, clusters = _mean_of(_by_prompt(arms[ours]), ahead)
+            tree[f"{ours}_over_{theirs}"] = difference(statistic, clusters, len(ahead), config)
     return tree
 
 
@@ -129,9 +129,21 @@ def _by_prompt(scores: Sequence[Score]) -> list[Score]:
 
 
 def _mean(scores: Sequence[Score], values: Sequence[float], config: EvaluateConfig) -> Tree:
+    statistic, clusters = _mean_of(scores, values)
+    return bounds(interval(statistic, clusters, config.draws, config.seed), len(values))
+
+
+def _fixed_mean(scores: Sequence[Score], config: EvaluateConfig) -> Tree:
+    """Return the mean over the fixed prompts, each of them a cluster: they stand in no conversation."""
+    statistic = ratio([float(one.score) for one in scores], [1.0] * len(scores))
+    return bounds(interval(statistic, len(scores), config.draws, config.seed), len(scores))
+
+
+def _mean_of(scores: Sequence[Score], values: Sequence[float]) -> tuple[Statistic, int]:
+    """Return the mean as a statistic of the conversations, and how many these are."""
     conversations = [one.reply.conversation_id for one in scores]
     sums, sizes = totals(conversations, values), totals(conversations, [1.0] * len(values))
-    return bounds(interval(ratio(sums, sizes), len(sizes), config.draws, config.seed), len(values))
+    return ratio(sums, sizes), len(sizes)
 
 
 def side_by_side(arms: Mapping[str, Sequence[Score]]) -> Tree:

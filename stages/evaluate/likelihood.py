@@ -4,10 +4,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stages.evaluate.report import Tree, bounds
+from stages.evaluate.report import Tree, difference
 from twin.config.evaluate import EvaluateConfig
 from twin.errors import DataError
-from twin.intervals import interval, ratio, totals
+from twin.intervals import ratio, totals
 
 BASELINES = ("B0", "B1", "C")
 """What the challenger is held against: the base, the prompted base, and the champion where there is one."""
@@ -72,11 +72,11 @@ def bits(rows: Sequence[Row]) -> float:
 
 
 def gain(baseline: Sequence[Row], challenger: Sequence[Row], unit: str, config: EvaluateConfig) -> Tree:
-    """Return (Σ bits of the baseline − Σ bits of the challenger) / Σ units, with its bounds over conversations."""
+    """Return (Σ bits of the baseline − Σ bits of the challenger) / Σ units: a difference over conversations."""
     conversations = [row["conversation_id"] for row in challenger]
     saved = [
         (old["total_nats"] - new["total_nats"]) / math.log(2) for old, new in zip(baseline, challenger, strict=True)
     ]
     saved_C = totals(conversations, saved)
     units_C = totals(conversations, [row[unit] for row in challenger])
-    return bounds(interval(ratio(saved_C, units_C), len(units_C), config.draws, config.seed), len(challenger))
+    return difference(ratio(saved_C, units_C), len(units_C), len(challenger), config)

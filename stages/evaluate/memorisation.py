@@ -36,10 +36,14 @@ def memorisation(learned: Arms, held_out: Arms, arm: str, base: str, config: Eva
     tree: Tree = {"likelihood_alone": raw.value}
     plain, plain_held_out = _without_stock(learned), _without_stock(held_out)
     if plain[arm] and plain_held_out[arm]:
-        tree["without_stock"] = _told(plain, plain_held_out, lambda arms: _gains(arms, arm, base)).value
-    replies = len(learned[arm]) + len(held_out[arm])
+        without = _told(plain, plain_held_out, lambda arms: _gains(arms, arm, base))
+        tree["without_stock"] = _auc(without, len(plain[arm]) + len(plain_held_out[arm]), config)
+    return _auc(told, len(learned[arm]) + len(held_out[arm]), config) | tree
+
+
+def _auc(told: Told, replies: int, config: EvaluateConfig) -> Tree:
     found = bounds(interval(told.auc, len(told.wins), config.draws, config.seed), replies)
-    return {"auc": found.pop("value"), **found, **tree}
+    return {"auc": found.pop("value"), **found}
 
 
 def _without_stock(arms: Arms) -> Arms:

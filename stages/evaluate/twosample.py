@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from stages.evaluate.level import DECIMALS, Features, odds_model
 from stages.evaluate.replies import Reply, halves
-from twin.intervals import Array, Interval, Statistic, interval
+from twin.intervals import Array, Statistic
 
 FOLDS = 5
 GRAMS = (2, 5)
@@ -80,17 +80,14 @@ def noise_floor(real: Sequence[Reply], seed: int) -> float:
     return max(CHANCE, float(np.mean(values)))
 
 
-def gap_closed(prompted: Told, challenger: Told, floor: float, draws: int, seed: int) -> Interval | None:
+def gap_closed(prompted: Told, challenger: Told, floor: float) -> Statistic | None:
     """Return the share of the prompted base's distance to the person that the challenger closes.
 
     None where the prompted base is within 0.10 AUC of the person: there is nothing to close. The floor counts as known.
     """
     if prompted.value - floor < DENOMINATOR_MIN:
         return None
-    return interval(_gap(prompted, challenger, floor), len(prompted.wins), draws, seed)
 
-
-def _gap(prompted: Told, challenger: Told, floor: float) -> Statistic:
     def statistic(weights_K_C: Array) -> Array:
         distance = prompted.auc(weights_K_C)
         result: Array = (distance - challenger.auc(weights_K_C)) / np.maximum(distance - floor, DENOMINATOR_MIN)

@@ -30,7 +30,16 @@ from twin.config.load import load
 from twin.config.model import ModelConfig
 from twin.config.promote import PromoteConfig
 from twin.errors import ModelError
-from twin.files import read_json, read_jsonl, sha256_file, staged_folder, write_json, write_jsonl
+from twin.files import (
+    canonical_json,
+    read_json,
+    read_jsonl,
+    sha256_file,
+    sha256_text,
+    staged_folder,
+    write_json,
+    write_jsonl,
+)
 from twin.model import Base, attach, load_base
 from twin.progress import Eta, Progress
 from twin.prompt import PromptRecipe
@@ -181,11 +190,21 @@ def decoding(config: GenerateConfig, champion: Path | None, run_id: str) -> dict
     return {"method": "drawn" if config.temperature else "greedy", "arms": arms, "run_id": run_id, **asdict(config)}
 
 
-def registered(champion: str | None) -> Path | None:
-    """Return the folder of the champion that promote.champion names.
+def models(adapter: Path, champion: Path | None) -> dict[str, str | None]:
+    """Return the sha256 of all that answered, by which the decision knows that it is about this adapter."""
+    return {
+        "adapter": sha256_file(adapter / WEIGHTS_FILE),
+        "recipe": sha256_file(adapter / RECIPE_FILE),
+        "base": sha256_text(canonical_json(read_json(adapter / RECIPE_FILE)["base"])),
+        "champion": sha256_file(champion / WEIGHTS_FILE) if champion else None,
+    }
+
+
+def registered(champion: str | None, recipe: Mapping[str, Any]) -> Path | None:
+    """Return the folder of the champion that promote.champion names; `recipe` is that of X.
 
     Raises:
-        ModelError: the folder holds another adapter or none.
+        ModelError: the folder holds another adapter or none, or one of another base or prompt than X.
     """
     if champion is None:
         return None
@@ -196,6 +215,16 @@ def registered(champion: str | None) -> Path | None:
             f"{CHAMPION} holds {there}; promote.champion is {champion[:12]}. Bring it back with `dvc checkout "
             f"{CHAMPION}.dvc`, or set promote.champion to null."
         )
+    if not (CHAMPION / RECIPE_FILE).exists():
+        raise ModelError(f"{CHAMPION} has no {RECIPE_FILE}. Bring it back with `dvc checkout --force {CHAMPION}.dvc`.")
+    theirs = read_json(CHAMPION / RECIPE_FILE)
+    for part in ("base", "prompt"):
+        if theirs.get(part) != recipe[part]:
+            raise ModelError(
+                f"{CHAMPION / RECIPE_FILE}: the champion's {part} is {canonical_json(theirs.get(part))}, that of "
+                f"{ADAPTER} is {canonical_json(recipe[part])}. The two are of other models or answer other prompts: "
+                "train with the champion's, or set promote.champion to null."
+            )
     return CHAMPION
 
 
@@ -218,7 +247,7 @@ def main() -> None:
     recipe = read_json(ADAPTER / RECIPE_FILE)
     splits = {name: read_jsonl(path) for name, path in SPLITS.items()}
     asked = ask(splits, PromptRecipe.from_json(recipe["prompt"]), config)
-    champion = registered(load(PromoteConfig).champion)
+    champion = registered(load(PromoteConfig).champion, recipe)
     folder = resolve(recipe["base"], load(ModelConfig).folder)
     started_s = time.perf_counter()
     said = generate(lambda: load_base(folder), ADAPTER, asked, config, champion)
@@ -228,6 +257,7 @@ def main() -> None:
         write_jsonl(part / "further.jsonl", said.further)
         write_jsonl(part / "live.jsonl", said.live)
         write_json(part / "decoding.json", decoding(config, champion, recipe["run"]["id"]))
+        write_json(part / "models.json", models(ADAPTER, champion))
     every = [*said.answers, *said.further, *said.live]
     record(
         "generate",

@@ -6,8 +6,21 @@ Missing is never PASS, and a better number never worsens the decision.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 from twin.config.promote import Human
+
+NAMES: Final = (
+    "provenance", "enough_data", "profile", "secrets", "rare_copy", "degenerate", "memorisation", "instrument",
+    "protocol", "likelihood", "gap", "context", "champion", "human",
+)  # fmt: skip
+"""Every gate of a decision."""
+
+
+NUMBERS: Final = ("value", "lower", "upper", "bound", "threshold", "n")
+"""What a gate may rest on."""
+DECIMALS: Final = 9
+"""The last digits of a float are those of a processor."""
 
 
 class State(Enum):
@@ -49,11 +62,14 @@ class Gate:
     bound: float | None = None
     threshold: float | None = None
     n: int | None = None
+    lower: float | None = None
+    upper: float | None = None
+    """Of these two `bound` is the one that counts."""
 
     def to_json(self) -> dict[str, object]:
         """Return the gate without what it does not have."""
-        numbers = {"value": self.value, "bound": self.bound, "threshold": self.threshold, "n": self.n}
-        known = {name: number for name, number in numbers.items() if number is not None}
+        numbers = {name: getattr(self, name) for name in NUMBERS}
+        known = {name: round(number, DECIMALS) for name, number in numbers.items() if number is not None}
         return {"state": self.state.value, **known}
 
 
@@ -69,8 +85,11 @@ class Decision:
 def decide(gates: Sequence[Gate], human: Human) -> Decision:
     """Return the decision that the gates leave.
 
-    Harm shown rejects; anything failed or unknown holds; what is promoted without ratings goes to staging only.
+    Harm shown rejects; anything failed or unknown holds; what is promoted without ratings goes to staging only. A gate
+    that is not there is unknown.
     """
+    there = {gate.name for gate in gates}
+    gates = [*gates, *(Gate(name, State.unknown, "It was not judged.") for name in NAMES if name not in there)]
     harmful = [gate for gate in gates if gate.state is State.failed and gate.rejects]
     failed = [gate for gate in gates if gate.state is State.failed and not gate.rejects]
     unknown = [gate for gate in gates if gate.state is State.unknown]

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from stages.promote.decision import Decision, Gate, Scope, State, Verdict
+from stages.promote.decision import NAMES, NUMBERS, Decision, Gate, Scope, State, Verdict
 from stages.promote.human import Ratings
 from stages.promote.words import MEANING, moves
 
@@ -16,15 +16,22 @@ STANDING_LIMITS: Final = (
     "Two conversations of the same day may share what they are about; only the conversations are kept apart.",
 )
 SOURCES: Final = {
-    "provenance": ("metrics/split.json: proofs", "models/adapter/recipe.json: base, prompt.tags"),
+    "provenance": (
+        "metrics/split.json: proofs",
+        "models/adapter/recipe.json: base, prompt.tags",
+        "data/generate/models.json: sha256 of the models that answered",
+    ),
     "enough_data": ("metrics/split.json: strength",),
     "profile": ("models/base/identity.json: fixture", "metrics/ingest.json: synthetic"),
-    "secrets": ("metrics/evaluate.json: secrets.X", "data/generate/generations.jsonl: arm X"),
+    "secrets": ("metrics/evaluate.json: secrets.X", "data/generate/generations.jsonl and further.jsonl: arm X"),
     "rare_copy": ("metrics/evaluate.json: alarms.rare_copy", "data/generate/generations.jsonl: test, arm X"),
     "degenerate": ("metrics/evaluate.json: alarms.degenerate", "data/evaluate/scores.jsonl: rules, arm X"),
     "memorisation": ("metrics/evaluate.json: memorisation", "data/generate/nll.jsonl: train and test, arms X and B0"),
     "instrument": ("metrics/evaluate.json: instrument", "data/evaluate/scores.jsonl: self_test, test, arms R and B0"),
-    "protocol": ("metrics/evaluate.json: protocol10.X, rubric_test.all.X", "data/evaluate/scores.jsonl: arm X"),
+    "protocol": (
+        "metrics/evaluate.json: protocol10.X, rubric_test.all.X and X_over_B1",
+        "data/evaluate/scores.jsonl: arm X",
+    ),
     "likelihood": (
         "metrics/evaluate.json: likelihood.all.bits_per_token_gain_over_B1",
         "data/generate/nll.jsonl: test, arms X and B1",
@@ -57,7 +64,17 @@ KEYS: Final = {
     "next": list,
     "reproduce": list,
 }
-NUMBERS: Final = ("value", "bound", "threshold", "n")
+
+RATINGS: Final[Mapping[str, Any]] = {
+    "sessions": int,
+    "pairs": {"wins": int, "losses": int, "better": bool, "worse": bool, "e": float, "given": int},
+    "identified": {"right": int, "n": int},
+    "protocol": (int, float),
+    "cant_tell": (int,),
+    "void": (str,),
+    "ignored": (int,),
+}
+"""What the ratings come to: a kind, the kinds of named parts, or the kind of parts of any name."""
 
 
 def limits(gates: Sequence[Gate]) -> list[str]:
@@ -118,6 +135,7 @@ def checked(found: dict[str, Any]) -> dict[str, Any]:
     ]
     if not faults:
         faults = [*_verdict_faults(found), *(fault for gate in found["gates"].items() for fault in _gate_faults(*gate))]
+        faults += _rating_faults(found["ratings"])
     if faults:
         raise ValueError(f"decision.json: {'; '.join(faults)}")
     return found
@@ -136,8 +154,22 @@ def _verdict_faults(found: Mapping[str, Any]) -> list[str]:
         *([] if promoted == (found["scope"] != Scope.none.value) else ["only what is promoted has a scope"]),
         *(["it promotes past a gate"] if promoted and not {"FAIL", "UNKNOWN"}.isdisjoint(states) else []),
         *([] if found["reasons"] else ["no reason is given"]),
-        *([] if states else ["it has no gates"]),
+        *(f"gate {name} is missing" for name in NAMES if name not in found["gates"]),
     ]
+
+
+def _rating_faults(ratings: Mapping[str, Any]) -> list[str]:
+    faults = [f"ratings: {key} is unknown" for key in ratings if key not in RATINGS]
+    for key, kinds in RATINGS.items():
+        found = ratings.get(key)
+        if isinstance(kinds, type):
+            fits = type(found) is kinds
+        elif isinstance(kinds, Mapping):
+            fits = isinstance(found, Mapping) and {name: type(one) for name, one in found.items()} == kinds
+        else:
+            fits = isinstance(found, Mapping) and all(isinstance(one, kinds) for one in found.values())
+        faults += [] if fits else [f"ratings: {key} is {found!r}"]
+    return faults
 
 
 def _gate_faults(name: str, gate: Mapping[str, Any]) -> list[str]:

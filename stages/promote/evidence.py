@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from stages.promote.decision import Gate, State
+from stages.promote.files import Files
 from stages.promote.human import Ratings
 from twin.config.promote import PromoteConfig
 
@@ -26,6 +27,8 @@ class Evidence:
     base: Tree
     ingest: Tree
     ratings: Ratings = NONE_RATED
+    files: Files | None = None
+    """None is not known."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,13 @@ class Interval:
     upper: float
     n: int
     clusters: int
+
+
+@dataclass(frozen=True)
+class Difference(Interval):
+    """How far the twin is ahead, with the p-value of its being behind."""
+
+    p_worse: float
 
 
 def look_up(tree: Tree, *path: str) -> Any:
@@ -63,6 +73,12 @@ def interval(tree: Tree, *path: str) -> Interval | None:
     return Interval(value, lower, upper, int(n), int(clusters))
 
 
+def difference(tree: Tree, *path: str) -> Difference | None:
+    """Return the difference at `path`; None if any part of it is missing."""
+    found, p = interval(tree, *path), number(tree, *path, "p_worse")
+    return None if found is None or p is None else Difference(**asdict(found), p_worse=p)
+
+
 def passed(holds: bool) -> State:
     """Return PASS or FAIL."""
     return State.passed if holds else State.failed
@@ -73,12 +89,17 @@ def unmeasured(name: str, what: str) -> Gate:
     return Gate(name, State.unknown, f"{what} was not measured.")
 
 
+def enough(found: Interval, config: PromoteConfig) -> bool:
+    """Return whether an interval rests on prompts and conversations enough."""
+    return found.n >= config.test_prompts_min and found.clusters >= CONVERSATIONS_MIN
+
+
 def if_enough(gate: Gate, found: Interval, config: PromoteConfig) -> Gate:
     """Return the gate, UNKNOWN if it rests on too few prompts or conversations."""
-    if found.n >= config.test_prompts_min and found.clusters >= CONVERSATIONS_MIN:
+    if enough(found, config):
         return gate
     why = f"{gate.why} {found.n} prompts from {found.clusters} conversations are too few. {too_few(config)}"
-    return Gate(gate.name, State.unknown, why, False, gate.value, gate.bound, gate.threshold, gate.n)
+    return replace(gate, state=State.unknown, why=why, rejects=False)
 
 
 def too_few(config: PromoteConfig) -> str:

@@ -1,11 +1,16 @@
 """The gates: what earlier stages measured → PASS, FAIL or UNKNOWN each, with value, bound, threshold and n."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from stages.promote.champion import champion
 from stages.promote.decision import Gate, State
 from stages.promote.evidence import (
+    Difference,
     Evidence,
     Interval,
     Tree,
+    difference,
     if_enough,
     interval,
     look_up,
@@ -14,7 +19,9 @@ from stages.promote.evidence import (
     too_few,
     unmeasured,
 )
-from stages.promote.human import human
+from stages.promote.human import PROMPTS, human
+from stages.promote.instrument import instrument
+from stages.promote.worse import AGAINST_PROMPTED, Worse, shown_worse
 from twin.config.promote import PromoteConfig
 
 RARE_COPY_MARGIN = 0.02
@@ -22,33 +29,40 @@ DEGENERATE_MARGIN = 0.05
 """Shares above the person's own from which the lower bound shows harm."""
 MEMORISATION_MAX = 0.80
 """AUC of telling train replies from held-out ones by their likelihood."""
+PARTS = ("train", "valid", "cal", "test")
 TAGS = ("none", "context", "shuffled")
 """Kinds of tag that are computed from the turns before the reply only."""
 
 
 def gates(evidence: Evidence, config: PromoteConfig) -> list[Gate]:
     """Return every gate, in the order a reader wants them."""
-    evaluate = evidence.evaluate
+    evaluate, worse = evidence.evaluate, shown_worse(evidence.evaluate, config)
     return [
         provenance(evidence),
         enough_data(evidence.split),
         profile(evidence),
-        secrets(evaluate),
+        secrets(evidence),
         excess("rare_copy", "replies with a rare verbatim copy of train", RARE_COPY_MARGIN, evaluate, config),
         excess("degenerate", "broken replies", DEGENERATE_MARGIN, evaluate, config),
         memorisation(evaluate, config),
         instrument(evaluate),
-        protocol(evaluate, config),
-        likelihood(evaluate, config),
-        gap(evaluate, config),
+        protocol(evaluate, config, worse),
+        likelihood(evaluate, config, worse),
+        gap(evaluate, config, worse),
         context(evaluate, config),
-        champion(evaluate, config),
+        champion(evaluate, config, worse),
         human(evidence.ratings, config),
     ]
 
 
 def provenance(evidence: Evidence) -> Gate:
-    """No conversation in two parts, no near-duplicate across, train before test, tags and base as recorded."""
+    """All files are there and of one run; no conversation in two parts, no near-duplicate across, train before test."""
+    files = evidence.files
+    if files is None:
+        return unmeasured("provenance", "Whether the files are those of one run")
+    if files.missing or files.foreign:
+        faults = [*([f"missing: {', '.join(files.missing)}"] if files.missing else []), *files.foreign]
+        return Gate("provenance", State.unknown, f"The files are not those of one run: {'; '.join(faults)}.")
     shared = number(evidence.split, "proofs", "conversations_in_two_parts")
     copies = number(evidence.split, "proofs", "near_duplicates_left")
     ordered = look_up(evidence.split, "proofs", "time_order")
@@ -73,8 +87,8 @@ def provenance(evidence: Evidence) -> Gate:
 def enough_data(split: Tree) -> Gate:
     """Every part is large enough for the gates that rest on it."""
     strength = look_up(split, "strength")
-    if not strength:
-        return unmeasured("enough_data", "The size of the parts")
+    if not isinstance(strength, Mapping) or set(strength) != set(PARTS):
+        return unmeasured("enough_data", "The size of each part")
     weak = sorted(name for name, strong in strength.items() if strong is not True)
     why = f"Too few replies or conversations in {', '.join(weak)}." if weak else "Every part has replies enough."
     return Gate("enough_data", State.unknown if weak else State.passed, why)
@@ -97,109 +111,98 @@ def profile(evidence: Evidence) -> Gate:
     return Gate("profile", passed(not unreal), why[0].upper() + why[1:])
 
 
-def secrets(evaluate: Tree) -> Gate:
-    """No secret and no e-mail address in any reply."""
-    hits, n = number(evaluate, "secrets", "X", "hits"), number(evaluate, "secrets", "X", "n")
-    if hits is None or not n:
+def secrets(evidence: Evidence) -> Gate:
+    """No secret, e-mail address or private number in any reply."""
+    hits, n = (number(evidence.evaluate, "secrets", "X", name) for name in ("hits", "n"))
+    if hits is None or hits < 0 or not n or evidence.files is None:
         return unmeasured("secrets", "Whether the twin leaks secrets")
-    why = f"{hits:.0f} secrets or e-mail addresses in {n:.0f} replies of the twin."
-    return Gate("secrets", passed(hits <= 0), why, rejects=True, value=hits, threshold=0.0, n=int(n))
+    why = f"{hits:.0f} secrets, addresses or private numbers in {n:.0f} replies of the twin."
+    if not hits and n < evidence.files.replies:
+        return Gate("secrets", State.unknown, f"{why} It has given {evidence.files.replies}.", value=hits, n=int(n))
+    return Gate("secrets", passed(not hits), why, rejects=True, value=hits, threshold=0.0, n=int(n))
 
 
 def excess(alarm: str, what: str, margin: float, evaluate: Tree, config: PromoteConfig) -> Gate:
     """An alarm's rate is not shown to exceed the person's own by more than `margin`."""
-    share, lower = (number(evaluate, "alarms", alarm, "X", name) for name in ("value", "lower"))
+    share, lower, upper = (number(evaluate, "alarms", alarm, "X", name) for name in ("value", "lower", "upper"))
     n, own = number(evaluate, "alarms", alarm, "X", "n"), number(evaluate, "alarms", alarm, "R", "value")
-    if share is None or lower is None or n is None or own is None:
+    if share is None or lower is None or upper is None or n is None or own is None:
         return unmeasured(alarm, f"The share of {what}")
     why = f"{share:.1%} of {n:.0f} are {what} (lower bound {lower:.1%}); the person's own share is {own:.1%}."
     if n < config.test_prompts_min:
         return Gate(alarm, State.unknown, f"{why} {too_few(config)}", value=share, n=int(n))
     state = passed(lower <= own + margin)
-    return Gate(alarm, state, why, rejects=True, value=share, bound=lower, threshold=own + margin, n=int(n))
+    return Gate(alarm, state, why, True, share, lower, own + margin, int(n), lower, upper)
 
 
 def memorisation(evaluate: Tree, config: PromoteConfig) -> Gate:
     """Train replies gain not much more likelihood than held-out ones."""
-    tree = evaluate.get("memorisation") or {}
-    auc, upper, n = (number(tree, name) for name in ("auc", "upper", "n"))
-    if auc is None or upper is None or n is None:
+    tree = look_up(evaluate, "memorisation") or {}
+    auc, lower, upper = (number(tree, name) for name in ("auc", "lower", "upper"))
+    n, clusters = number(tree, "n"), number(tree, "clusters")
+    if auc is None or lower is None or upper is None or n is None or clusters is None:
         return unmeasured("memorisation", "How far likelihood tells train replies from held-out ones")
     why = (
         f"Likelihood tells train replies from held-out ones with AUC {auc:.2f} (upper bound {upper:.2f}, {n:.0f} "
         f"replies); {MEMORISATION_MAX:.2f} is the most."
     )
     state = passed(auc <= MEMORISATION_MAX)
-    if n < config.test_prompts_min:
-        return Gate("memorisation", State.unknown, f"{why} {too_few(config)}", value=auc, n=int(n))
-    return Gate("memorisation", state, why, rejects=True, value=auc, bound=upper, threshold=MEMORISATION_MAX, n=int(n))
+    gate = Gate("memorisation", state, why, True, auc, upper, MEMORISATION_MAX, int(n), lower, upper)
+    return if_enough(gate, Interval(auc, lower, upper, int(n), int(clusters)), config)
 
 
-def instrument(evaluate: Tree) -> Gate:
-    """The rubric passed its self-test."""
-    state = look_up(evaluate, "instrument", "state")
-    if state not in ("PASS", "FAIL"):
-        why = look_up(evaluate, "instrument", "why") or "the self-test has no result"
-        return Gate("instrument", State.unknown, f"The rubric could not be fitted: {why}.")
-    real, base = number(evaluate, "instrument", "real_mean"), number(evaluate, "instrument", "base_mean")
-    worst = number(evaluate, "instrument", "adversarial_max")
-    if real is None or base is None or worst is None:
-        return unmeasured("instrument", "Part of the rubric's self-test")
-    holds = look_up(evaluate, "instrument", "holds") or {}
-    broken = sorted(name for name, good in holds.items() if good is not True)
-    means = (
-        f"The rubric gives real replies {real:.2f}, base replies {base:.2f}, the best adversarial set {worst:.2f} of 3"
-    )
-    why = f"{means}; its self-test fails on {', '.join(broken)}." if broken else f"{means}; its self-test holds."
-    return Gate("instrument", passed(state == "PASS" and not broken), why, value=real)
-
-
-def protocol(evaluate: Tree, config: PromoteConfig) -> Gate:
-    """The rubric mean over the ten prompts, and its lower bound over the test prompts."""
-    mean = number(evaluate, "protocol10", "X", "value")
-    test = interval(evaluate, "rubric_test", "all", "X")
+def protocol(evaluate: Tree, config: PromoteConfig, worse: Worse) -> Gate:
+    """The rubric mean over the ten prompts, its lower bound over the test prompts; not worse than the prompted base."""
+    mean, n = number(evaluate, "protocol10", "X", "value"), number(evaluate, "protocol10", "X", "n")
+    test, over = interval(evaluate, "rubric_test", "all", "X"), difference(evaluate, *AGAINST_PROMPTED["rubric"])
     if instrument(evaluate).state is not State.passed:
         return Gate("protocol", State.unknown, "The rubric is not valid here, so its scores decide nothing.")
-    if mean is None or test is None:
-        return unmeasured("protocol", "The rubric mean")
-    least = config.protocol_min
+    if mean is None or n != PROMPTS or test is None or over is None:
+        return unmeasured("protocol", f"The rubric mean over {PROMPTS} fixed and the test prompts")
+    least, harmed = config.protocol_min, AGAINST_PROMPTED["rubric"] in worse
     why = (
         f"Rubric mean {mean:.2f} over the ten prompts and {test.value:.2f} (lower bound {test.lower:.2f}) over "
         f"{test.n} test prompts; {least:.2f} is the least for both."
     )
-    state = passed(mean >= least and test.lower >= least)
-    return if_enough(Gate("protocol", state, why, False, mean, test.lower, least, test.n), test, config)
+    if harmed:
+        why += f" It is {over.value:+.2f} over the prompted base (upper bound {over.upper:+.2f}): worse for sure."
+    state = passed(mean >= least and test.lower >= least and not harmed)
+    gate = Gate("protocol", state, why, harmed, mean, test.lower, least, test.n, test.lower, test.upper)
+    return gate if harmed else if_enough(gate, test, config)
 
 
-def _superior(name: str, why: str, found: Interval, least: float, config: PromoteConfig) -> Gate:
-    """PASS where better than nothing for sure and by `least`; rejects where worse than nothing for sure."""
+def _superior(gate: Gate, found: Difference, least: float, config: PromoteConfig) -> Gate:
+    """PASS where better than nothing for sure and by `least`."""
     state = passed(found.lower > 0 and found.value >= least)
-    gate = Gate(name, state, why, found.upper < 0, found.value, found.lower, least, found.n)
+    gate = replace(gate, state=state, value=found.value, bound=found.lower, threshold=least, n=found.n)
+    gate = replace(gate, lower=found.lower, upper=found.upper)
     return if_enough(gate, found, config)
 
 
-def likelihood(evaluate: Tree, config: PromoteConfig) -> Gate:
+def likelihood(evaluate: Tree, config: PromoteConfig, worse: Worse) -> Gate:
     """The person's held-out replies are likelier under the twin than under the prompted base."""
-    gain = interval(evaluate, "likelihood", "all", "bits_per_token_gain_over_B1")
+    gain = difference(evaluate, *AGAINST_PROMPTED["likelihood"])
     if gain is None:
         return unmeasured("likelihood", "The gain over the prompted base, in bits per token,")
     why = (
         f"{gain.value:+.3f} bits per token over the prompted base (bounds {gain.lower:+.3f} to {gain.upper:+.3f}, "
         f"{gain.n} replies of {gain.clusters} conversations); above 0 for sure and {config.bits_min:+.3f} are needed."
     )
-    return _superior("likelihood", why, gain, config.bits_min, config)
+    gate = Gate("likelihood", State.unknown, why, AGAINST_PROMPTED["likelihood"] in worse)
+    return _superior(gate, gain, config.bits_min, config)
 
 
-def gap(evaluate: Tree, config: PromoteConfig) -> Gate:
+def gap(evaluate: Tree, config: PromoteConfig, worse: Worse) -> Gate:
     """The twin closes part of the prompted base's distance to the person."""
-    closed = interval(evaluate, "gap", "closed")
+    closed = difference(evaluate, *AGAINST_PROMPTED["gap"])
     if closed is None:
         return unmeasured("gap", "How much of the distance to the person the twin closes")
     why = (
         f"{closed.value:.0%} of the prompted base's distance to the person is closed (bounds {closed.lower:.0%} to "
         f"{closed.upper:.0%}, {closed.n} replies); above 0 for sure and {config.gap_min:.0%} are needed."
     )
-    return _superior("gap", why, closed, config.gap_min, config)
+    gate = Gate("gap", State.unknown, why, AGAINST_PROMPTED["gap"] in worse)
+    return _superior(gate, closed, config.gap_min, config)
 
 
 def context(evaluate: Tree, config: PromoteConfig) -> Gate:
@@ -218,5 +221,5 @@ def context(evaluate: Tree, config: PromoteConfig) -> Gate:
         "less than the base are needed."
     )
     state = passed(found.lower > chance and found.value >= base)
-    gate = Gate("context", state, why, False, found.value, found.lower, base, found.n)
+    gate = Gate("context", state, why, False, found.value, found.lower, base, found.n, found.lower, found.upper)
     return if_enough(gate, found, config)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from statistics import fmean
 
-from stages.promote.decision import Gate, State
+from stages.promote.decision import DECIMALS, Gate, State
 from twin.config.promote import Human, PromoteConfig
 from twin.intervals import rate_bounds
 from twin.protocol import protocol
@@ -62,9 +62,9 @@ class Ratings:
         walked = walk(self.won)
         return {
             "sessions": self.sessions,
-            "pairs": asdict(walked) | {"e": walked.e, "given": len(self.won)},
+            "pairs": asdict(walked) | {"e": round(walked.e, DECIMALS), "given": len(self.won)},
             "identified": {"right": sum(self.told[:IDENTIFIED_N]), "n": len(self.told[:IDENTIFIED_N])},
-            "protocol": dict(self.scores),
+            "protocol": {prompt: round(score, DECIMALS) for prompt, score in self.scores.items()},
             "cant_tell": dict(self.cant_tell),
             "void": dict(self.void),
             "ignored": dict(self.ignored),
@@ -143,11 +143,11 @@ class _Part:
 def human(ratings: Ratings, config: PromoteConfig) -> Gate:
     """People prefer the twin to the prompted base, hardly tell it from the person, and find it could be them.
 
-    A measurement FAILs as soon as no further rating could make it pass, so that more wins never worsen the gate.
+    A measurement FAILs as soon as no further rating could make it pass, so that more wins never worsen the gate. The
+    waiver stands for ratings that are missing, never against those that are there.
     """
-    if config.human is Human.waived:
-        return Gate("human", State.not_applicable, "Ratings are waived, so a promotion reaches staging only.")
-    if not (ratings.won or ratings.told or ratings.scores or ratings.void or ratings.ignored):
+    waived = config.human is Human.waived
+    if not waived and not (ratings.won or ratings.told or ratings.scores or ratings.void or ratings.ignored):
         return Gate("human", State.unknown, "awaiting_human: nobody has rated the twin blind.")
     walked = walk(ratings.won)
     parts = [_preferred(ratings), _told(ratings), _fits(ratings, config)]
@@ -157,6 +157,8 @@ def human(ratings: Ratings, config: PromoteConfig) -> Gate:
     numbers = (walked.e, None, float(STOP_E), walked.n)
     if failed:
         return Gate("human", State.failed, said, walked.worse, *numbers)
+    if waived:
+        return Gate("human", State.not_applicable, "Ratings are waived, so a promotion reaches staging only.")
     if missing:
         return Gate("human", State.unknown, f"awaiting_human: {'; '.join(missing)}. {said}", False, *numbers)
     return Gate("human", State.passed, said, False, *numbers)

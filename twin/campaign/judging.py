@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from twin.compare.inference import LEVEL, holm
+from twin.compare.inference import LEVEL
+from twin.intervals import holm
 
 
 @dataclass(frozen=True)

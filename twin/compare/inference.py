@@ -126,15 +126,6 @@ def side_by_side(paired: Paired) -> SideBySide:
     return SideBySide(wins, losses, len(ahead_N) - decided, min(1.0, 2 * tail / 2**decided))
 
 
-def holm(values: Sequence[float]) -> list[float]:
-    """Return Holm's adjusted p-values, in the order given (Scandinavian Journal of Statistics 6, 1979)."""
-    adjusted, highest = [0.0] * len(values), 0.0
-    for rank, place in enumerate(sorted(range(len(values)), key=lambda one: values[one])):
-        highest = max(highest, min(1.0, (len(values) - rank) * values[place]))
-        adjusted[place] = highest
-    return adjusted
-
-
 def verdict(found: Interval, margin: float, p: float) -> str:
     """Return equivalent, better, worse or inconclusive.
 

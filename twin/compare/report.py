@@ -17,9 +17,10 @@ from twin.compare.groups import (
     scope,
     training_loss,
 )
-from twin.compare.inference import DRAWS, LEVEL, SEED, Margins, holm, side_by_side
+from twin.compare.inference import DRAWS, LEVEL, SEED, Margins, side_by_side
 from twin.compare.metrics import RUBRIC, likelihood, rubric, scores
 from twin.errors import ConfigError
+from twin.intervals import holm
 
 Tree = dict[str, Any]
 

@@ -23,15 +23,15 @@ class Primary(Enum):
 
 @dataclass(frozen=True)
 class PromoteConfig:
-    """The thresholds of the decision."""
+    """The thresholds of the decision; they may be raised, not lowered: what passes then would not be a PROMOTE."""
 
-    protocol_min: Annotated[float, Bounds(ge=0, le=3)]
+    protocol_min: Annotated[float, Bounds(ge=2, le=3)]
     """Rubric mean that the ten prompts, and the lower bound over the test prompts, must reach."""
-    bits_min: Annotated[float, Bounds(ge=0)]
+    bits_min: Annotated[float, Bounds(ge=0.05)]
     """Bits per token the twin must gain over the prompted base."""
-    gap_min: Annotated[float, Bounds(ge=0, le=1)]
+    gap_min: Annotated[float, Bounds(ge=0.25, le=1)]
     """Share of the distance to the person that the twin must close over the prompted base."""
-    test_prompts_min: Annotated[int, Bounds(ge=1)]
+    test_prompts_min: Annotated[int, Bounds(ge=60)]
     """Fewer test prompts decide nothing."""
     human: Human
     """`waived` decides without ratings, for staging only."""

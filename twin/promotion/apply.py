@@ -19,8 +19,11 @@ from twin.promotion.requirements import (
     LOCK,
     Verify,
     check_adapter,
+    check_branch,
     check_clean,
+    check_displaces_no_rated,
     check_kept,
+    check_names_free,
     check_up_to_date,
     check_verified,
     hashes,
@@ -55,6 +58,9 @@ def apply(root: Path, verify: Verify = differences) -> Done:
         tags = finish(root, last)
         if last.promotion and champion_of(git(root, "show", f"HEAD:{CONF}")) == weights:
             return Done(last, tags, False)
+    check_displaces_no_rated(root, decision["scope"], last)
+    check_branch(root)
+    check_names_free(root)
     check_clean(root)
     check_verified(root, verify)
     check_up_to_date(root)

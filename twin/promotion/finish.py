@@ -49,6 +49,8 @@ def _tag_promotion(root: Path, commit: str) -> None:
 
 
 def _tag_rollback(root: Path, one: Act, withdrawn: str) -> None:
+    if registry.version_of(root, withdrawn) is None:
+        return  # it was taken back before it could be registered
     stage, text = _told(root, withdrawn, one.commit)
     again = before_in_stage(root, withdrawn)
     # GTO keeps a version in its stage when another comes: without this it would be the newest again later.

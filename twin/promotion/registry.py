@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from twin.errors import ProvenanceError
+from twin.promotion.commands import git
 
 NAME: Final = "twin"
 """The artifact's name in dvc.yaml."""
@@ -42,6 +43,12 @@ def tags(root: Path) -> list[Tag]:
         Tag(tag.name, at["action"].value, at.get("stage"), at.get("version"), tag.target, tag.message, tag.tag_time)
         for tag, at in named
     ]
+
+
+def strangers(root: Path) -> list[str]:
+    """Return the names of tags that look like the artifact's and that GTO does not see, as lightweight ones."""
+    named = git(root, "tag", "--list", f"{NAME}@*", f"{NAME}#*").splitlines()
+    return sorted(set(named) - {tag.name for tag in tags(root)})
 
 
 def version_of(root: Path, commit: str) -> str | None:

@@ -7,12 +7,16 @@ from typing import Any, Final
 
 from twin.errors import DataError, ProvenanceError
 from twin.files import read_json, sha256_file
-from twin.promotion.commands import dvc, git
-from twin.promotion.places import ADAPTER, CHAMPION, POINTER, WEIGHTS
+from twin.promotion import registry
+from twin.promotion.commands import dvc, found, git
+from twin.promotion.facts import SCOPE
+from twin.promotion.history import Act, act
+from twin.promotion.places import ADAPTER, CHAMPION, CONF, POINTER, WEIGHTS, champion_of
 
 DECISION: Final = Path("metrics/decision.json")
 LOCK: Final = Path("dvc.lock")
-SCOPES: Final = ("champion", "staging")
+RATED: Final = "champion"
+SCOPES: Final = (RATED, "staging")
 Verify = Callable[[Path], Sequence[str]]
 """Says, a sentence each, where a decision is not what the stored replies give."""
 
@@ -42,6 +46,52 @@ def hashes(decision: dict[str, Any]) -> dict[str, str]:
     if f"{ADAPTER}/{WEIGHTS}" not in named:
         raise DataError(f"{DECISION} names no sha256 of {ADAPTER}/{WEIGHTS}. Make it again with `dvc repro promote`.")
     return {path: sha256 for path, sha256 in named.items() if Path(path).parent == ADAPTER}
+
+
+def check_displaces_no_rated(root: Path, scope: str, last: Act | None) -> None:
+    """Pass unless an adapter that nobody rated would take the place of a champion that people rated, or may have.
+
+    Raises:
+        ProvenanceError: it would.
+    """
+    named = champion_of(git(root, "show", f"HEAD:{CONF}"))
+    if scope == RATED or named is None:
+        return
+    standing = last.promotion if last and last.known else None
+    before = act(root, standing).trailers[SCOPE] if standing else "unknown"
+    if before in (RATED, "unknown"):
+        raise ProvenanceError(
+            f"the champion is {named[:12]}, of scope {before}; the decision is for staging, as nobody rated this "
+            "adapter. Have people rate it (`twin rate`), or take the champion back first: twin promote --rollback. "
+            "Nothing was changed."
+        )
+
+
+def check_branch(root: Path) -> None:
+    """Pass if HEAD is on a branch: the commit of the act would be lost with the next checkout.
+
+    Raises:
+        ProvenanceError: it is on none.
+    """
+    if found(root, "symbolic-ref", "--quiet", "HEAD") is None:
+        raise ProvenanceError(
+            f"HEAD is detached at {git(root, 'rev-parse', '--short', 'HEAD')}. Go to a branch (git switch BRANCH, or "
+            "git switch -c NAME) and run the same command again. Nothing was changed."
+        )
+
+
+def check_names_free(root: Path) -> None:
+    """Pass if no tag has a name that GTO may give and is none of GTO's.
+
+    Raises:
+        ProvenanceError: some have.
+    """
+    taken = registry.strangers(root)
+    if taken:
+        raise ProvenanceError(
+            f"{', '.join(taken)} {'is' if len(taken) == 1 else 'are'} no annotated tag of the registry, and in the way "
+            f"of those. Remove with: git tag -d {' '.join(taken)}. Nothing was changed."
+        )
 
 
 def check_clean(root: Path) -> None:

@@ -9,9 +9,9 @@ from twin.promotion.commands import found, git
 from twin.promotion.commit import committed, forwarded
 from twin.promotion.facts import ADAPTER, NONE, REINSTATES, RUN, SCOPE, WITHDRAWS, message
 from twin.promotion.finish import finish
-from twin.promotion.history import act, latest, previous
+from twin.promotion.history import Act, act, latest, previous
 from twin.promotion.places import CONF, IGNORE, POINTER, champion_of, entry
-from twin.promotion.requirements import check_clean, check_kept
+from twin.promotion.requirements import check_branch, check_clean, check_kept
 
 
 def rollback(root: Path) -> Done:
@@ -33,9 +33,10 @@ def rollback(root: Path) -> Done:
             f"{POINTER} was changed in {last.commit[:12]}, not by `twin promote`. Go back by hand: "
             f"git revert {last.commit[:12]}"
         )
-    tags = finish(root, last)
+    tags = _finished(root, last)
     if last.withdrawn and tags:
         return Done(last, tags, False)
+    check_branch(root)
     check_clean(root)
     check_kept(root)
     withdrawn = str(last.promotion)
@@ -44,6 +45,16 @@ def rollback(root: Path) -> Done:
     forwarded(root, commit)
     made = act(root, commit)
     return Done(made, finish(root, made), True)
+
+
+def _finished(root: Path, last: Act) -> list[str]:
+    """Finish the last act; a promotion that cannot be finished, as its tag's name is taken, can still be taken back."""
+    try:
+        return finish(root, last)
+    except ProvenanceError:
+        if last.withdrawn:
+            raise
+        return []
 
 
 def _check_named(root: Path, promotion: str) -> None:
