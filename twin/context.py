@@ -231,20 +231,23 @@ def entities(message: str, graph: Graph, most: int) -> tuple[str, ...]:
     """
     said = _words(message)
     spans = list(_phrases(said))
-    called = {
-        match.original.lower(): match.canonical
-        for match in (graph.aliases(" ".join(said)[:ALIAS_CHARACTERS]) if said else ())
-    }
-    phrases = [phrase for _, phrase in spans if phrase.lower() not in called]
-    known = graph.known(list(dict.fromkeys([*called.values(), *phrases])))
+    aliases = graph.aliases(" ".join(said)[:ALIAS_CHARACTERS]) if said else ()
+    called = {match.original.lower(): match.canonical for match in aliases}
+    names = {phrase: called.get(phrase.lower(), phrase) for _, phrase in sorted(spans, key=_telling)}
+    known = graph.known(list(dict.fromkeys([*called.values(), *names.values()])))
     found = dict.fromkeys(known[name] for name in called.values() if name in known)
     taken: set[int] = set()
     for places, phrase in spans:
-        if (phrase in known or phrase.lower() in called) and taken.isdisjoint(places):
+        if names[phrase] in known and taken.isdisjoint(places):
             taken.update(places)
-            found.setdefault(known.get(called.get(phrase.lower(), phrase), ""))
-    found.pop("", None)
+            found.setdefault(known[names[phrase]])
     return tuple(found)[:most]
+
+
+def _telling(span: tuple[range, str]) -> tuple[bool, int]:
+    # A graph that looks up a few phrases only gets those that most names are like, from the end, where questions stand.
+    places, _ = span
+    return len(places) > 2, -places.start
 
 
 def _words(message: str) -> list[str]:

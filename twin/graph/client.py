@@ -37,7 +37,7 @@ from twin.graph.walk import cut
 
 T = TypeVar("T")
 KNOWLEDGE = "/api/knowledge"
-MOST_NAMES = 24
+MOST_NAMES = 48
 """Of those whose being known is asked."""
 AT_ONCE = 8
 """Requests under way for them; the kernel has ten connections to its database."""
@@ -130,7 +130,7 @@ class AsyncGraphClient:
         return await self._connection.ask("GET", f"{KNOWLEDGE}/aliases", _aliases, params={"query": query})
 
     async def known(self, names: Sequence[str]) -> Mapping[str, str]:
-        """Return which names are those of entities, each with the canonical one; the first 24 are asked for."""
+        """Return which names are those of entities, each with the canonical one; the first 48 are asked for."""
         canonical = {name: self.names.canonical(name) for name in names}
         wanted = list(dict.fromkeys(entity for entity in canonical.values() if entity))[:MOST_NAMES]
         gate = asyncio.Semaphore(AT_ONCE)
@@ -286,7 +286,7 @@ class GraphClient:
         return self._wait(self._client.aliases(query))
 
     def known(self, names: Sequence[str]) -> Mapping[str, str]:
-        """Return which names are those of entities, each with the canonical one; the first 24 are asked for."""
+        """Return which names are those of entities, each with the canonical one; the first 48 are asked for."""
         return self._wait(self._client.known(names))
 
     def ready(self) -> Ready:

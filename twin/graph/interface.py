@@ -98,7 +98,7 @@ class Graph(Protocol):
     def known(self, names: Sequence[str]) -> Mapping[str, str]:
         """Return which names are those of entities, each with the canonical one.
 
-        A graph behind HTTP has no route for this and is asked twice for each name, so of many it sees the first 24.
+        A graph behind HTTP has no route for this and is asked twice for each name, so of many it sees the first 48.
         """
 
     def ready(self) -> Ready:

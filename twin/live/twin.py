@@ -10,7 +10,7 @@ from threading import Event
 from typing import Final
 
 from twin.confidence import Calibration, Saying
-from twin.context import OFF, Asker, Context, build_context
+from twin.context import NOTE, OFF, Asker, Context, build_context
 from twin.conversation import Role, Turn
 from twin.errors import DataError, ModelError, RoomError
 from twin.live.engine import Engine
@@ -53,7 +53,7 @@ class LiveTwin:
         gates: Gates,
         *,
         asker: Asker | None = None,
-        fact_characters: int = 160,
+        fact_characters: int = NOTE.fact_characters,
         calibration: Calibration | None = None,
         novel_quantile: float = 1.0,
         route: Callable[[Context], str | None] = lambda context: None,
