@@ -5,11 +5,12 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 export PYTHONHASHSEED := 0
 
-.PHONY: help demo env minilm test lint format bench pictures lock
+.PHONY: help demo env minilm test slow lint format bench pictures lock
 
 help:
 	@echo "make demo    the whole pipeline on the embedded demo, offline"
 	@echo "make test    lint, types and tests"
+	@echo "make slow    the tests of whole projects, killed and promoted, which make test leaves out"
 	@echo "make env     the environment only"
 	@echo "make minilm  the weights that the tests of the MiniLM embedder compare with (83 MB)"
 	@echo "make lint    ruff and mypy"
@@ -21,7 +22,10 @@ demo: env
 	@dvc repro && twin summary
 
 test: env lint
-	@pytest
+	@pytest -n auto --dist loadfile -m 'not slow'
+
+slow: env
+	@pytest -n auto --dist loadfile -m slow
 
 # No dependency of the program: the next sync of the lock takes it out again.
 minilm: env

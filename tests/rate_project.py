@@ -25,6 +25,8 @@ def make_project(folder: Path, test_prompts: int = 60, reply: str = "says so") -
     """Lay out what `twin rate` and `promote` read; every reply begins with whose it is."""
     lay_out(folder, good())
     (folder / ".dvc").mkdir()
+    for part in ("valid", "test"):
+        write_jsonl(folder / f"data/split/{part}.jsonl", [])
     asked = [("protocol", prompt.id, prompt.text) for prompt in protocol()]
     asked += [("test", f"t{number:03}", f"Question {number}?") for number in range(test_prompts)]
     asked += [("valid", f"v{number:03}", f"Question {number} of valid?") for number in range(20)]

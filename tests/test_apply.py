@@ -23,6 +23,8 @@ from twin.promotion.facts import message, read_trailers
 from twin.promotion.places import champion_of, entry, entry_for, with_entry
 from twin.promotion.rollback import rollback
 
+pytestmark = pytest.mark.slow
+
 DVC_YAML = """\
 stages:
   align:

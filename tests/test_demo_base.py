@@ -18,6 +18,8 @@ from tools.demo_base.tokenizer import train as train_tokenizer
 from tools.demo_export.dice import Dice
 from twin.protocol import protocol
 
+pytestmark = pytest.mark.slow
+
 SHIPPED = Path(__file__).parents[1] / "models/demo"
 SHRUNK = replace(
     Recipe(),

@@ -168,7 +168,7 @@ def test_every_draw_of_the_twin_is_searched_for_secrets() -> None:
     first = next(row for row in rows if row["arm"] == "X" and row["prompt_set"] == "protocol")
     drawn = [first | {"sample": 1, "text": "ann@example.org"}, first | {"arm": "B0", "text": "bob@example.org"}]
     data = stage.gather(parts, rows, drawn)
-    found: Any = stage.evaluate(data, persona.likelihoods(parts), {}, CONFIG)[0]
+    found: Any = stage.evaluate(data, persona.likelihoods(parts), {}, CONFIG).metrics
     twins = sum(row["arm"] == "X" for row in rows)
     assert found["secrets"]["X"] == {"hits": 1, "n": twins + 1}
 

@@ -197,6 +197,7 @@ def test_a_rank_compares_its_inputs_first_and_waits_for_rank_0_which_alone_write
     assert Path("models/sft").exists() == (number == 0)
 
 
+@pytest.mark.slow
 def test_a_killed_rank_ends_the_stage_and_the_next_run_finishes(project, monkeypatch, capfd):
     ranks, result, wait, sleep = [], Path("metrics/train.csv"), launch._first_failure, launch.sleep
 

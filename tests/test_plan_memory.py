@@ -10,6 +10,8 @@ from twin.errors import ConfigError
 from twin.plan.memory import GIB, Load, adapter_parameters, predict
 from twin.plan.shape import shipped_shape
 
+pytestmark = pytest.mark.slow
+
 KEYS = ["q_proj", "v_proj", "o_proj", "gate_proj", "down_proj"]
 LOAD = Load(rows=1, tokens=2048, supervised=410, accumulate=8, checkpointing=True)
 

@@ -410,7 +410,7 @@ def test_same_replies_are_left_out_and_counted(root: Path) -> None:
 
 def test_what_was_said_before_is_shown_where_the_arms_saw_it(root: Path) -> None:
     system, *turns = ({"role": role, "content": role} for role in ("system", "user", "assistant", "user", "assistant"))
-    (root / "data/split").mkdir(parents=True)
+    (root / "data/split").mkdir(parents=True, exist_ok=True)
     (root / "data/split/test.jsonl").write_text(json.dumps({"messages": [system, *turns]}) + "\n")
     asked = sha256_text(json.dumps([system, *turns[:-1]], sort_keys=True, separators=(",", ":")))
     path = root / "data/generate/generations.jsonl"

@@ -240,6 +240,7 @@ def test_time_left_follows_from_the_updates_of_this_process(
     )
 
 
+@pytest.mark.slow
 def test_real_kills_at_random_instants_change_nothing() -> None:
     kills = 20 if sys.platform == "linux" else 4  # elsewhere each start imports everything again
     command = [sys.executable, "-m", "tests.kill", "--kills", str(kills)]

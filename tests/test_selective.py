@@ -78,7 +78,7 @@ def test_what_was_fitted_is_what_a_live_reply_reads(found: tuple[Path, Any]) -> 
 def test_an_arm_that_says_its_facts_is_seen_to(found: tuple[Path, Any]) -> None:
     tree = found[1]["facts"]
     assert (tree["n"], tree["facts_shown"]) == (92, 1.0)
-    assert tree["used"] == {"F": 90 / 92, "X": 0.0} and tree["used_more"]["lower"] > 0.9
+    assert tree["used"] == pytest.approx({"F": 90 / 92, "X": 0.0}) and tree["used_more"]["lower"] > 0.9
     assert tree["path_reward_of_used"] == pytest.approx(0.2 + 0.45 * 0.9 + 0.05 / 90)
     assert tree["rubric"]["margin"] == 0.25 and tree["rubric"]["voice"] in ("no worse", "worse", "inconclusive")
 

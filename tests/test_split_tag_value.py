@@ -173,6 +173,7 @@ def test_replies_of_judging_parts_play_no_part() -> None:
     assert parted(made, LOOSE)[1]["tag_value"] == before["tag_value"]
 
 
+@pytest.mark.slow
 def test_the_number_of_threads_changes_no_digit(tmp_path: Path) -> None:
     told = [
         row | {"reading": unrelated("", random.Random(n))}

@@ -63,6 +63,7 @@ def live(states: np.ndarray, setup: Setup) -> list[Reading | None]:
     return [trajectory.push(state) for state in states]
 
 
+@pytest.mark.slow
 @settings(max_examples=1000, deadline=None)
 @given(paths(st.integers(1, 25)), SETUPS)
 def test_all_three_equal_the_plain_loop_and_one_another_in_every_bit(states: np.ndarray, setup: Setup) -> None:

@@ -19,6 +19,8 @@ from twin.errors import ProvenanceError
 from twin.files import read_json, write_json, write_jsonl
 from twin.identity import md5_path
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
