@@ -251,6 +251,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.nulls", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--resamples", type=int, default=20)
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
+    parser.add_argument("--results", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     recipe = read_json(ask.ADAPTER / "recipe.json")
     base = resolve(recipe["base"], load(ModelConfig).folder)
@@ -263,7 +265,7 @@ def main() -> None:
     )
     rows = [
         row
-        for kind in KINDS
+        for kind in arguments.kinds
         for seed in range(1 if kind == "zero" else arguments.seeds)
         for row in judged(kind, seed, arguments.resamples, base)
     ]
@@ -274,11 +276,11 @@ def main() -> None:
     )
     seen = [row["decision"] == "PROMOTE" for row in rows if row["kind"] == DRAWN]
     print(f"power of the whole decision: {sum(seen)} of {len(seen)}")
-    for kind in KINDS:
+    for kind in arguments.kinds:
         stops = Counter(gate for row in rows if row["kind"] == kind for gate in row["not_passed"])
         print(f"{kind:18} " + ", ".join(f"{gate} {n}" for gate, n in stops.most_common()))
     header = {"date": str(datetime.date.today()), "machine": describe(), "power": found}
-    write_json(RESULTS, header | {"promoted": promoted, "judged": len(nulls), "decisions": rows})
+    write_json(arguments.results, header | {"promoted": promoted, "judged": len(nulls), "decisions": rows})
 
 
 if __name__ == "__main__":
