@@ -266,6 +266,7 @@ def test_an_adapter_of_another_base_or_prompt_is_refused(tmp_path: Path, folders
         load_twin(folders["lora"], graph="none", settings=told)
 
 
+@pytest.mark.load
 def test_many_clients_who_read_slowly_or_leave_lose_nothing_and_memory_stays(
     tmp_path: Path, folders: dict[str, Path]
 ) -> None:
@@ -284,11 +285,14 @@ def test_many_clients_who_read_slowly_or_leave_lose_nothing_and_memory_stays(
                     return "replied"
         except openai.RateLimitError:
             return "told to come back"
+        except Exception as error:  # a thread's error would otherwise only be missing from the count
+            return f"{number} failed: {error!r}, because of {error.__cause__!r}"
         return "lost"
 
     def work(served: Served, numbers: range) -> None:
         with served.client() as client:
-            told.extend(one(client, number) for number in numbers)
+            for number in numbers:
+                told.append(one(client, number))
 
     with serving(lambda: routed_twin(tmp_path, folders), leave=leave_thread) as served:
         for half in (0, 16):
@@ -298,6 +302,7 @@ def test_many_clients_who_read_slowly_or_leave_lose_nothing_and_memory_stays(
             for thread in threads:
                 thread.join(60)
             memory.append(mx.get_active_memory())
-    assert len(told) == 32 and set(told) <= {"replied", "left", "told to come back"}
+    assert set(told) <= {"replied", "left", "told to come back"}
+    assert len(told) == 32
     assert told.count("replied") >= 8
     assert memory[1] - memory[0] < 1 << 20
