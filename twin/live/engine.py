@@ -39,25 +39,12 @@ class Engine(Protocol):
         """
 
 
-class SpeakerEngine:
-    """Satisfies `Engine` with one adapter, through the speaker of the evaluation; the adapter can be switched off."""
+class OneBase:
+    """What an engine over one base and one speaker tells of them."""
 
-    def __init__(
-        self, base: Base, speaker: Speaker, layers: Adapter, *, name: str = "twin", run_id: str, title: str = ""
-    ) -> None:
-        self.title = title
+    def __init__(self, base: Base, speaker: Speaker) -> None:
         self._base = base
         self._speaker = speaker
-        self._layers = layers
-        self._run_id = run_id
-        self.names = (name,)
-        self.tuned = True
-
-    def switch(self) -> None:
-        """Let the base answer instead of the adapter, or the adapter again."""
-        (self._layers.off if self.tuned else self._layers.on)()
-        self._speaker.forget()
-        self.tuned = not self.tuned
 
     @property
     def tokenizer(self) -> Any:
@@ -73,6 +60,26 @@ class SpeakerEngine:
     def kept_tokens(self) -> int:
         """The speaker's."""
         return self._speaker.kept_tokens
+
+
+class SpeakerEngine(OneBase):
+    """Satisfies `Engine` with one adapter, through the speaker of the evaluation; the adapter can be switched off."""
+
+    def __init__(
+        self, base: Base, speaker: Speaker, layers: Adapter, *, name: str = "twin", run_id: str, title: str = ""
+    ) -> None:
+        super().__init__(base, speaker)
+        self.title = title
+        self._layers = layers
+        self._run_id = run_id
+        self.names = (name,)
+        self.tuned = True
+
+    def switch(self) -> None:
+        """Let the base answer instead of the adapter, or the adapter again."""
+        (self._layers.off if self.tuned else self._layers.on)()
+        self._speaker.forget()
+        self.tuned = not self.tuned
 
     def run_id(self, adapter: str) -> str:
         """Return the run that made the adapter; none made the base."""

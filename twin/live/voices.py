@@ -8,10 +8,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from twin.errors import ModelError
-from twin.live.engine import chooser
+from twin.live.engine import OneBase, chooser
 from twin.live.interface import Options
 from twin.live.kept import Shelf
 from twin.model import Adapter, Base, attach
@@ -26,31 +25,16 @@ class Voice:
     layers: Adapter
 
 
-class Voices:
+class Voices(OneBase):
     """Satisfies `Engine`: the adapters of one base, of which one is on, and what they were shown."""
 
     def __init__(self, base: Base, voices: Mapping[str, Voice], kept_tokens: int) -> None:
         """Take adapters of which the first is the default and on, the others off."""
-        self._base, self._voices = base, dict(voices)
-        self._speaker = Speaker(base)
+        super().__init__(base, Speaker(base))
+        self._voices = dict(voices)
         self._shelf = Shelf(self._speaker.fresh, kept_tokens)
         self.names = tuple(voices)
         self.on = self.names[0]
-
-    @property
-    def tokenizer(self) -> Any:
-        """The base's."""
-        return self._base.tokenizer
-
-    @property
-    def context_tokens(self) -> int | None:
-        """The base's."""
-        return self._base.context_tokens
-
-    @property
-    def kept_tokens(self) -> int:
-        """The speaker's."""
-        return self._speaker.kept_tokens
 
     @property
     def held_tokens(self) -> int:
