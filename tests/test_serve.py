@@ -154,6 +154,17 @@ def test_an_answerer_that_ends_without_what_lies_behind_is_a_fault_of_ours(caplo
     assert "ends with what lies behind" in str(caplog.records[0].exc_info[1])
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_who_has_heard_the_end_finds_a_place(stream: bool) -> None:
+    never = threading.Event()
+    scripted = Scripted(["ok", BEHIND, lambda _: never.wait(0.1)])  # the answerer takes its time to leave
+    with serving(lambda: scripted, waiting=0) as served, served.client() as client:
+        for _ in range(2):
+            said = ask(client, stream=stream)
+            assert not stream or list(said)
+            assert served.desk.taken == 0
+
+
 def test_a_graph_that_is_down_is_told_beside_the_reply() -> None:
     down = behind(facts=(), graph="down: no answer within 2 s", confidence=None)
     with serving(lambda: Scripted(["ok", down])) as served, served.client() as client:

@@ -153,7 +153,7 @@ class Desk:
 
     def _close(self, job: Job) -> None:
         with self._lock:
-            del self._open[job.name]
+            self._open.pop(job.name, None)
 
     def _busy(self) -> RefusedError:
         wait_s = min(LONGEST_RETRY_S, max(1, math.ceil(self._last_s * len(self._open))))
@@ -167,20 +167,31 @@ class Desk:
 
     def _answer(self, job: Job) -> None:
         started_s = time.perf_counter()
-        pieces = self._answerer.answer(job.messages, job.options, job.cancelled)
+        end: End | None
         try:
-            ended = False
-            for piece in pieces:
-                job.put(piece)
-                ended = isinstance(piece, Behind)
-            if not ended and not job.cancelled.is_set():
-                raise AssertionError("an answerer ends with what lies behind the reply")
+            end = self._said(job)
         except Exception as error:  # whatever it is, this client is told, and the next one answered
-            job.put(_refusal(job.name, error))
+            end = _refusal(job.name, error)
+        self._last_s = time.perf_counter() - started_s
+        self._close(job)  # before the client hears the end: who asks once it has an answer finds a place
+        if end is not None:
+            job.put(end)
+
+    def _said(self, job: Job) -> Behind | None:
+        pieces = self._answerer.answer(job.messages, job.options, job.cancelled)
+        end: Behind | None = None
+        try:
+            for piece in pieces:
+                if isinstance(piece, Behind):
+                    end = piece
+                else:
+                    job.put(piece)
         finally:
             if isinstance(pieces, Generator):
                 pieces.close()
-            self._last_s = time.perf_counter() - started_s
+        if end is None and not job.cancelled.is_set():
+            raise AssertionError("an answerer ends with what lies behind the reply")
+        return end
 
 
 def _refusal(name: str, error: Exception) -> RefusedError:
