@@ -15,6 +15,7 @@ from hypothesis.extra.numpy import arrays
 from tests import spec_loop
 from twin.errors import ConfigError, DataError
 from twin.geometry import REGIMES, Reading, Trajectory, measure, prefixes
+from twin.geometry.prefixes import SHORT
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "geometry.json").read_text())
 SCALARS = list(Reading.__dataclass_fields__)
@@ -43,6 +44,14 @@ def test_a_golden_path_is_read_alike_by_all_three(case: dict[str, Any]) -> None:
     assert prefixes(states, None, k)[-1] == reading
     live = Trajectory(len(states), k)
     assert [live.push(state) for state in states][-1] == reading
+
+
+@pytest.mark.parametrize("turns", [SHORT, SHORT + 1, 40])
+def test_a_path_reads_alike_however_long_it_is(turns: int) -> None:
+    states = np.random.default_rng(turns).normal(size=(turns, 6)).cumsum(axis=0)
+    expected = spec_loop.path(states.tolist())
+    assert_close(measure(states), {name: values[-1] for name, values in expected.items()})
+    assert measure(states) == prefixes(states)[-1] == prefixes(states, turns)[-1]
 
 
 def test_the_golden_paths_know_every_regime() -> None:

@@ -135,7 +135,8 @@ class Questions:
         """Return 1 − cosine of each text to the nearest; 1 where nothing is like it."""
         if not len(self._states_N_D):
             return [1.0] * len(texts)
-        nearest = [float(np.max(self._states_N_D @ state_D)) for state_D in self._states(texts)]
+        # Not BLAS: its threads would take the cores from the model that is answering, for longer than this takes.
+        nearest = [float(np.einsum("nd,d->n", self._states_N_D, state_D).max()) for state_D in self._states(texts)]
         return [round(1 - one, DECIMALS - 1) for one in nearest]
 
     def _states(self, texts: Sequence[str]) -> NDArray[np.float32]:

@@ -16,6 +16,9 @@ from twin.geometry.steps import (
     uncertainties,
 )
 
+SHORT = 12
+"""States up to which a path is read in whole arrays: faster until the pairs of them outweigh the calls."""
+
 
 def measure(states_T_D: FloatArray, k: int = 5, bins: int = 8, smoothing: int = 3) -> Reading:
     """Read a path at its last step.
@@ -33,8 +36,12 @@ def measure(states_T_D: FloatArray, k: int = 5, bins: int = 8, smoothing: int = 
     settings, states = Settings(k, bins, smoothing), checked(states_T_D)
     if len(states) < 2:
         raise DataError(f"a path of {len(states)} states has no reading; two are needed. Use the cold-start tag.")
-    reading = _growing(states, settings)[-1]
-    assert reading is not None
+    newest = len(states) - 1
+    if len(states) <= SHORT:
+        taken = steps(states, 0, len(states), settings)
+        (reading,) = last(window_paths(taken, newest, newest + 1), settings.smoothing)
+        return reading
+    (reading,) = _readings(states, settings, newest)
     return reading
 
 
@@ -52,7 +59,7 @@ def prefixes(
     """
     settings, states = Settings(k, bins, smoothing), checked(states_T_D)
     if window is None:
-        return _growing(states, settings)
+        return [None][: len(states)] + _readings(states, settings, 1)
     return _windows(states, min(checked_window(window), max(2, len(states))), settings)
 
 
@@ -88,17 +95,22 @@ def window_paths(taken: Steps, start: int, stop: int) -> Paths:
     )
 
 
-def _growing(states_T_D: FloatArray, settings: Settings) -> list[Reading | None]:
-    """Read paths that all begin with the first state: a step's uncertainty is the same in each of them."""
+def _readings(states_T_D: FloatArray, settings: Settings, first: int) -> list[Reading]:
+    """Read, from step `first` ≥ 1 on, the paths that begin with the first state.
+
+    A step's uncertainty is the same in each of them.
+    """
     turns = len(states_T_D)
     lengths, jerks, stiffness = motions(states_T_D, 0)
     uncertainty, rows = np.full(turns, 0.5), np.zeros(turns)
-    readings: list[Reading | None] = [None] if turns else []
+    readings: list[Reading] = []
     for end in range(1, turns):
         squares = squared_distances(states_T_D[: end + 1], end, end + 1)[0, ::-1]
         uncertainty[end] = _uncertainty(states_T_D, end, squares, settings)
         rows[:end] += squares[:end]
         rows[end] = squares.cumsum()[-1]
+        if end < first:
+            continue
         sizes = np.array([end + 1])
         until = np.s_[None, : end + 1]
         spread = radius(rows[until], rows[until].cumsum(axis=1)[:, -1], sizes)

@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from uuid import uuid4
 
 from twin.errors import DataError, RoomError
@@ -22,6 +23,9 @@ from twin.prompt import Message
 from twin.serve.refusals import BUSY, RefusedError, failed, stopping, wrong
 
 LONGEST_RETRY_S = 60
+PACE_S = 0.01
+"""Between two looks into a box: what a small model says faster than anybody reads goes out together, and the thread
+that says it is not held up by the loop."""
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +45,8 @@ class Job:
         self.future: Future[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._filled = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._looked_s = -math.inf
         self._pieces: deque[str | End] = deque()
         self._told = False
 
@@ -50,14 +56,19 @@ class Job:
         if not self._told:  # the reader takes all there is, so that one call wakes it for many pieces
             self._told = True
             self._loop.call_soon_threadsafe(self._filled.set)
+        if not isinstance(piece, str):
+            self._loop.call_soon_threadsafe(self._ended.set)
 
     async def take(self) -> tuple[list[str], End | None]:
         """Wait for pieces; return all there are, and how the reply ended if it did."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._ended.wait(), self._looked_s + PACE_S - self._loop.time())
         while not self._pieces:
             self._filled.clear()
             self._told = False
             if not self._pieces:
                 await self._filled.wait()
+        self._looked_s = self._loop.time()
         texts: list[str] = []
         while self._pieces:
             piece = self._pieces.popleft()
