@@ -1,12 +1,13 @@
 """How often the decision promotes what is no better, and how often it sees a gain that is there.
 
-python -m bench.nulls [--seeds 3] [--resamples 20]      # after `dvc repro`: on its base, split and stored base arms
+python -m bench.nulls [--seeds 3] [--sets 10]      # after `dvc repro`: on its base, split and adapter
 
 Adapters that must not be promoted: one of zeros, some trained on another person's replies to the same prompts, some on
 the person's own replies dealt to other prompts. Each is judged by every gate with what caps a demo lifted (profile,
-data, human), on its test conversations as they are and resampled. The power of the likelihood gate is that of a gain of
-0.1 bits with the spread that the trained adapter has when it is weakened so far, and at smaller spreads; that of the
-whole decision is the share of promotions of the trained adapter itself, whose replies are drawn at temperature 0.7.
+data, human), on the run's test set and on others of the same person, which `bench.fresh` makes. The power of the
+likelihood gate is that of a gain of 0.1 bits with the spread that the trained adapter has when it is weakened so far,
+and at smaller spreads; that of the whole decision is the share of promotions of the trained adapter itself, all arms'
+replies drawn at temperature 0.7.
 """
 
 import argparse
@@ -16,17 +17,18 @@ import shutil
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
 import numpy as np
 
+from bench.fresh import fresh_sets
 from bench.machine import describe
 from stages import evaluate as judge
 from stages import generate as ask
-from stages.evaluate.data import GENERATIONS, gather
+from stages.evaluate.data import gather
 from stages.generate.arms import Arm, decoder
 from stages.generate.questions import questions
 from stages.generate.tasks import real_tasks
@@ -108,44 +110,68 @@ KINDS = {
 }
 
 
-def answered(folder: Path, base: Path, config: GenerateConfig) -> tuple[Rows, Rows]:
-    """Return generations and likelihoods with this adapter as arm X, and the stored base arms."""
-    recipe = read_json(ask.ADAPTER / "recipe.json")
-    splits = {name: read_jsonl(path) for name, path in ask.SPLITS.items()}
-    asked = ask.ask(splits, PromptRecipe.from_json(recipe["prompt"]), config)
-    model = load_base(base)
-    attach(model, folder)
-    arm = Arm("X", model, Speaker(model))
-    said = arm.answers(asked.shared, decoder(config), lambda: None)
-    scored = arm.likelihoods([*asked.held_out, *asked.extra])
-    kept = [[row for row in read_jsonl(path) if row["arm"] != "X"] for path in (Path(GENERATIONS), judge.LIKELIHOODS)]
-    return kept[0] + said, kept[1] + scored
+@dataclass(frozen=True)
+class Judged:
+    """What is judged together: a test set, what is asked of it, and what the base arms say."""
+
+    splits: dict[str, Rows]
+    asked: ask.Asked
+    config: GenerateConfig
+    answers: Rows
+    likelihoods: Rows
 
 
-def resampled(rows: Rows, names: Sequence[str]) -> Rows:
-    """Return the rows of test as if its conversations had been `names`; other rows stay."""
-    by_conversation: dict[str, Rows] = defaultdict(list)
-    others = []
-    for row in rows:
-        if row.get("prompt_set", row.get("split")) in ("test", "choice"):
-            by_conversation[row["conversation_id"]].append(row)
-        else:
-            others.append(row)
-    ids = ("conversation_id", "prompt_id", "id", "reply_id")
-    drawn = [
-        row | {key: f"{row[key]}/{place}" for key in ids if key in row}
-        for place, name in enumerate(names)
-        for row in by_conversation[name]
-        if row.get("prompt_set") != "choice"
-    ]
-    return others + drawn
+class Bases:
+    """The base arms: what they say to prompts that every test set shares, once for each temperature, and to each."""
+
+    def __init__(self, base: Path, sets: Sequence[Rows]) -> None:
+        recipe = read_json(ask.ADAPTER / "recipe.json")
+        self._recipe = PromptRecipe.from_json(recipe["prompt"])
+        self._splits = {name: read_jsonl(path) for name, path in ask.SPLITS.items()}
+        self._sets = [self._splits["test"], *sets]
+        self._model = load_base(base)
+        self._speaker = Speaker(self._model)
+        self._shared: dict[float, Rows] = {}
+        self._apart: dict[tuple[float, int], Judged] = {}
+
+    def __len__(self) -> int:
+        return len(self._sets)
+
+    def judged(self, temperature: float, place: int) -> Judged:
+        """Return what is judged with one test set; 0 is the run's own."""
+        if (temperature, place) not in self._apart:
+            self._apart[temperature, place] = self._asked(temperature, place)
+        return self._apart[temperature, place]
+
+    def _asked(self, temperature: float, place: int) -> Judged:
+        splits = self._splits | {"test": self._sets[place]}
+        # Another seed for each set, or the ten fixed prompts would get the same draws every time.
+        config = replace(load(GenerateConfig), temperature=temperature, seed=place, graph=None)
+        asked = ask.ask(splits, self._recipe, config)
+        arms = [Arm(name, self._model, self._speaker, pairs) for name, pairs in (("B0", []), ("B1", asked.pairs))]
+        if temperature not in self._shared:
+            fixed = [*asked.protocol, *asked.valid], asked.cal
+            self._shared[temperature] = [row for arm in arms for some in fixed for row in said(arm, some, config)]
+        answers = [row for arm in arms for row in said(arm, asked.test, config)]
+        scored = [
+            row
+            for arm in arms
+            for row in arm.likelihoods([*asked.held_out, *(asked.extra if arm.name == "B0" else [])])
+        ]
+        return Judged(splits, asked, config, self._shared[temperature] + answers, scored)
 
 
-def verdict(generations: Rows, likelihoods: Rows, splits: dict[str, Rows]) -> tuple[Verdict, list[str]]:
-    """Return the decision without the caps of a demo, and the gates that do not pass."""
-    metrics = judge.evaluate(
-        gather(splits, generations), likelihoods, {}, replace(load(EvaluateConfig), draws=1000)
-    ).metrics
+def said(arm: Arm, asked: Sequence[ask.Question], config: GenerateConfig) -> Rows:
+    """Return an arm's answers."""
+    return arm.answers(asked, decoder(config), lambda: None)
+
+
+def verdict(of: Judged, twin: Arm) -> tuple[Verdict, list[str]]:
+    """Return the decision on an adapter without the caps of a demo, and the gates that do not pass."""
+    generations = of.answers + said(twin, of.asked.shared, of.config)
+    likelihoods = of.likelihoods + twin.likelihoods([*of.asked.held_out, *of.asked.extra])
+    config = replace(load(EvaluateConfig), draws=1000)
+    metrics = judge.evaluate(gather(of.splits, generations), likelihoods, {}, config).metrics
     paths = ("metrics/split.json", "models/adapter/recipe.json", "models/base/identity.json", "metrics/ingest.json")
     evidence = replace(Evidence(metrics, *(read_json(Path(path)) for path in paths)), files=Files())
     found = [
@@ -155,29 +181,18 @@ def verdict(generations: Rows, likelihoods: Rows, splits: dict[str, Rows]) -> tu
     return decide(found, Human.waived).verdict, [one.name for one in found if one.state.value in ("FAIL", "UNKNOWN")]
 
 
-def judged(kind: str, seed: int, resamples: int, base: Path) -> list[dict[str, Any]]:
+def decisions(kind: str, seed: int, bases: Bases, base: Path) -> list[dict[str, Any]]:
+    """Return the decision on an adapter for each test set."""
+    model = load_base(base)
     with tempfile.TemporaryDirectory() as scratch:
         KINDS[kind](Path(scratch) / "adapter", base, seed)
-        config = load(GenerateConfig)
-        drawn_config = replace(config, temperature=TEMPERATURE, seed=seed) if kind == DRAWN else config
-        generations, likelihoods = answered(Path(scratch) / "adapter", base, drawn_config)
-    splits = {name: read_jsonl(path) for name, path in judge.SPLITS.items()}
-    names = sorted({row["conversation_id"] for row in splits["test"]})
-    dice = random.Random(seed)
+        attach(model, Path(scratch) / "adapter")
+    twin = Arm("X", model, Speaker(model))
     rows = []
-    for resample in range(resamples + 1):
-        if resample:
-            # The choice among real replies is not drawn anew: its rows name replies of other conversations.
-            chosen = dice.choices(names, k=len(names))
-            drawn = splits | {"test": resampled(splits["test"], chosen)}
-            some = [row for row in likelihoods if row["prompt_set"] == "choice"]
-            found = verdict(resampled(generations, chosen), resampled(likelihoods, chosen) + some, drawn)
-        else:
-            found = verdict(generations, likelihoods, splits)
-        rows.append(
-            {"kind": kind, "seed": seed, "resample": resample, "decision": found[0].value, "not_passed": found[1]}
-        )
-    print(f"{kind:18} seed {seed}: {rows[0]['decision']:8} {', '.join(rows[0]['not_passed'])}", flush=True)
+    for place in range(len(bases)):
+        decision, not_passed = verdict(bases.judged(TEMPERATURE if kind == DRAWN else 0.0, place), twin)
+        rows.append({"kind": kind, "seed": seed, "set": place, "decision": decision.value, "not_passed": not_passed})
+        print(f"{kind:18} seed {seed}, set {place}: {decision.value:8} {', '.join(not_passed)}", flush=True)
     return rows
 
 
@@ -250,12 +265,25 @@ def passing(found: np.ndarray, gain: float, narrowed: float, config: PromoteConf
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.nulls", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--resamples", type=int, default=20)
+    parser.add_argument("--sets", type=int, default=10, help="test sets besides the run's own")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
+    parser.add_argument("--parts", nargs="+", choices=("power", "decisions"), default=["power", "decisions"])
     parser.add_argument("--results", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     recipe = read_json(ask.ADAPTER / "recipe.json")
     base = resolve(recipe["base"], load(ModelConfig).folder)
+    header = {"date": str(datetime.date.today()), "machine": describe()}
+    earlier: dict[str, Any] = read_json(arguments.results) if arguments.results.exists() else {}
+    made = earlier | header
+    if "power" in arguments.parts:
+        made |= {"power": of_the_gate(base)}
+    if "decisions" in arguments.parts:
+        made |= of_the_decision(base, arguments)
+    write_json(arguments.results, made)
+
+
+def of_the_gate(base: Path) -> dict[str, Any]:
+    """Return how often the gate of likelihood sees a gain, and show it."""
     found = power(load(PromoteConfig), base)
     print(
         f"{GAIN_BITS} bits/token with {REPLIES} replies pass in {found['power']:.1%}, none in {found['false_pass']:.1%}"
@@ -263,11 +291,18 @@ def main() -> None:
         found["power_by_spread_bits"],
         flush=True,
     )
+    return found
+
+
+def of_the_decision(base: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return every decision on what is no better, and on the twin, and show how many promote."""
+    own = {row["conversation_id"] for row in read_jsonl(ask.SPLITS["test"])}
+    bases = Bases(base, fresh_sets(arguments.sets, read_jsonl(ask.SPLITS["train"]), len(own)))
     rows = [
         row
         for kind in arguments.kinds
-        for seed in range(1 if kind == "zero" else arguments.seeds)
-        for row in judged(kind, seed, arguments.resamples, base)
+        for seed in range(1 if kind in (DRAWN, "zero") else arguments.seeds)
+        for row in decisions(kind, seed, bases, base)
     ]
     nulls = [row for row in rows if row["kind"] != DRAWN]
     promoted = sum(row["decision"] == "PROMOTE" for row in nulls)
@@ -279,8 +314,7 @@ def main() -> None:
     for kind in arguments.kinds:
         stops = Counter(gate for row in rows if row["kind"] == kind for gate in row["not_passed"])
         print(f"{kind:18} " + ", ".join(f"{gate} {n}" for gate, n in stops.most_common()))
-    header = {"date": str(datetime.date.today()), "machine": describe(), "power": found}
-    write_json(arguments.results, header | {"promoted": promoted, "judged": len(nulls), "decisions": rows})
+    return {"promoted": promoted, "judged": len(nulls), "decisions": rows}
 
 
 if __name__ == "__main__":

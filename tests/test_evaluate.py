@@ -61,6 +61,10 @@ def test_choices_alarms_memory_and_fixed_prompts_have_bounds_and_a_view_without_
     assert chosen["without_stock"]["X"]["n"] < chosen["X"]["n"]
     without = metrics()["memorisation"]["without_stock"]
     assert without["lower"] < without["auc"] < without["upper"]
+    for view in (metrics()["gap"], metrics()["gap"]["without_stock"]):
+        assert view["closed"]["lower"] < view["closed"]["value"] < view["closed"]["upper"]
+        assert view["auc"]["X"]["lower"] <= view["auc"]["X"]["value"] <= view["auc"]["X"]["upper"]
+    assert metrics()["gap"]["without_stock"]["closed"]["n"] == real
     fixed = metrics()["protocol10"]["X"]
     assert fixed["lower"] <= fixed["value"] <= fixed["upper"]
     assert fixed["n"] == fixed["clusters"] == 10

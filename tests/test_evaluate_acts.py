@@ -1,5 +1,6 @@
 """Acts are compared as defined: κ, F1 and shares equal closed forms, and an unproven labeller counts for nothing."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -128,3 +129,18 @@ def test_a_malformed_label_is_named_with_its_place(tmp_path: Path, text: str, co
 def test_finer_labels_count_as_the_act_that_they_are_part_of(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("id,act\na,direct\nb,expand\nc,stop\nd,ask\n", encoding="utf-8")
     assert read_labels(tmp_path) == {"a": "direct_expand", "b": "direct_expand", "c": "correct", "d": "ask"}
+
+
+def test_agreement_without_stock_phrases_leaves_out_prompts_that_got_one() -> None:
+    replies, labels = known()
+    acts = [list(SAID)[n % 3] for n in range(12)]
+    arms = {
+        name: [
+            replace(said(act if name == "R" or n % 2 else "ask", n, name, "test"), stock=n % 2 == 0)
+            for n, act in enumerate(acts)
+        ]
+        for name in ("R", "X")
+    }
+    found: Any = act_agreement(arms, trusted(replies, labels, CONFIG), CONFIG)
+    assert found["X"]["macro_f1"]["value"] < found["without_stock"]["X"]["macro_f1"]["value"] == 1.0
+    assert found["without_stock"]["X"]["macro_f1"]["n"] == 6

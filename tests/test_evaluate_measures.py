@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from stages.evaluate.alarms import commonest, jensen_shannon
+from stages.evaluate.capability import capability
 from stages.evaluate.choice import context_choice, of
 from stages.evaluate.judgement import side_by_side
 from stages.evaluate.memorisation import memorisation
@@ -50,7 +51,9 @@ def test_memory_is_measured_against_the_base_so_that_easy_replies_are_not_taken_
         "B0",
         CONFIG,
     )
-    assert (found["auc"], found["likelihood_alone"]) == (0.5, 1.0)
+    alone = found["likelihood_alone"]
+    assert isinstance(alone, dict)
+    assert (found["auc"], alone["auc"], alone["upper"]) == (0.5, 1.0, 1.0)
 
 
 def test_memory_weighs_tokens_not_replies() -> None:
@@ -150,3 +153,23 @@ def test_wins_side_by_side_have_their_binomial_p_value() -> None:
     )
     assert found["p"] == pytest.approx(0.0207, abs=1e-4)
     assert side_by_side({"B1": arms["B1"]}) == {}
+
+
+def answered(arm: str, surprise: dict[str, list[float]]) -> list[dict[str, Any]]:
+    return [
+        {"arm": arm, "prompt_id": asked, "reply_id": f"{asked}/{number}", "total_nats": nats * size, "bytes": size}
+        for asked, per_byte in surprise.items()
+        for number, (nats, size) in enumerate(zip(per_byte, (9, 2, 3, 4), strict=True))
+    ]
+
+
+def test_what_was_unlearned_is_the_loss_of_right_answers_and_a_tie_is_none() -> None:
+    right, wrong, tie = [1.0, 2.0, 3.0, 4.0], [2.0, 1.0, 3.0, 4.0], [1.0, 1.0, 3.0, 4.0]
+    base = answered("B0", {f"q{n}": right for n in range(30)} | {"tie": tie})
+    twin = answered("X", {f"q{n}": wrong if n < 10 else right for n in range(30)} | {"tie": right})
+    found: Any = capability({"B0": base, "X": twin, "C": base}, CONFIG)
+    assert (found["B0"]["hits"], found["X"]["hits"], found["X"]["n"]) == (30, 21, 31)
+    assert found["lost"]["value"] == pytest.approx(9 / 31)
+    assert 0 < found["lost"]["lower"] < 9 / 31 < found["lost"]["upper"]
+    assert capability({}, CONFIG) == {}
+    assert set(capability({"B0": base}, CONFIG)) == {"B0"}

@@ -57,7 +57,7 @@ def test_the_most_personal_draw_is_chosen_and_judged_as_an_arm_of_its_own() -> N
     assert means["X"] < 0.2
     assert means["K"] > 2.3
     assert found["rubric_test"]["all"]["K_over_X"]["lower"] > 1.5
-    assert found["gap"]["auc"]["K"] < found["gap"]["auc"]["X"]
+    assert found["gap"]["auc"]["K"]["value"] < found["gap"]["auc"]["X"]["value"]
     assert found["protocol10"]["K"]["value"] > found["protocol10"]["X"]["value"]
     assert {row["prompt_set"] for row in judgement.rows if row["arm"] == "K"} == {"test", "protocol"}
     assert reranker is not None

@@ -5,6 +5,7 @@ import itertools
 import math
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from stages.evaluate.replies import Reply, model_replies, real_replies
 from stages.evaluate.rubric import Rubric, fit, mean_score, too_few, usual_for
 from stages.evaluate.rules import RULES
 from stages.evaluate.selftest import SelfTest, adversarial_scores, own_answers, own_scores, self_test
-from stages.evaluate.twosample import Told, auc, gap_closed, noise_floor, told_apart
+from stages.evaluate.twosample import Told, against_themself, auc, gap_closed, noise_floor, told_apart
 from tests import persona
 from twin.errors import DataError
 from twin.intervals import interval
@@ -117,14 +118,24 @@ def test_a_weighted_auc_is_that_of_the_conversations_repeated() -> None:
 
 def test_wordy_replies_are_told_apart_and_the_persons_own_are_not() -> None:
     real = replies()["test"]
-    assert told_apart(real, arm("B1"), 1).value > 0.99
-    assert 0.35 < told_apart(real, arm("X"), 1).value < 0.65
-    assert 0.5 <= noise_floor(real, 1) < 0.6
+    assert told_apart(real, arm("B1"), 1).told().value > 0.99
+    assert 0.35 < told_apart(real, arm("X"), 1).told().value < 0.65
+    assert 0.5 <= noise_floor([odds.told() for odds in against_themself(real, 1)]) < 0.6
+
+
+def test_some_replies_may_be_left_out_of_what_is_told_apart() -> None:
+    real = replies()["test"]
+    odd = [
+        replace(reply, text="As an AI, I would be delighted to elaborate on that.") for reply in arm("X") if reply.stock
+    ]
+    apart = told_apart(real, [*(reply for reply in arm("X") if not reply.stock), *odd], 1)
+    assert apart.told(lambda reply: reply.stock).value > 0.9
+    assert 0.35 < apart.told(lambda reply: not reply.stock).value < 0.65
 
 
 def test_the_gap_is_closed_by_the_person_and_not_by_the_prompted_base() -> None:
     real = replies()["test"]
-    prompted, person = told_apart(real, arm("B1"), 1), told_apart(real, arm("X"), 1)
+    prompted, person = (told_apart(real, arm(name), 1).told() for name in ("B1", "X"))
     closing, nothing = gap_closed(prompted, person, 0.5), gap_closed(prompted, prompted, 0.5)
     assert closing is not None and nothing is not None
     closed, same = (interval(statistic, len(prompted.wins), 500, 1) for statistic in (closing, nothing))
@@ -134,7 +145,7 @@ def test_the_gap_is_closed_by_the_person_and_not_by_the_prompted_base() -> None:
 
 
 def test_a_prompted_base_that_is_the_person_leaves_no_gap_to_close() -> None:
-    person = told_apart(replies()["test"], arm("X"), 1)
+    person = told_apart(replies()["test"], arm("X"), 1).told()
     assert gap_closed(person, person, 0.5) is None
 
 

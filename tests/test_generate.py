@@ -6,12 +6,14 @@ import re
 import shutil
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import mlx.core as mx
 import numpy as np
 import pytest
 
 from stages import generate as stage
+from stages.generate.capability import capability_tasks
 from stages.generate.live import informed, with_known
 from stages.generate.questions import few_shot, messages_sha256, questions, spread, with_examples
 from stages.generate.tasks import choice_tasks, real_tasks
@@ -462,3 +464,14 @@ def test_facts_of_a_run_lie_where_a_change_of_them_is_seen(tmp_path):
     with pytest.raises(ConfigError, match="facts that a run depends on lie in data/graph"):
         with_known([], str(tmp_path / "facts.csv"))
     assert with_known([], None) == []
+
+
+def test_plain_questions_come_with_their_right_answer_first(tmp_path: Path) -> None:
+    tasks = capability_tasks(RECIPE)
+    assert len(tasks) == 4 * len({task.question.id for task in tasks}) >= 160
+    assert {task.prompt_set for task in tasks} == {"capability"}
+    assert tasks[0].question.messages[-1]["content"].endswith("capital of Japan?")
+    assert (tasks[0].said["content"], tasks[0].known()["reply_id"]) == ("Tokyo", "capability-0/0")
+    (tmp_path / "some.yaml").write_text("- {ask: What, answers: [a, b, c, c]}\n")
+    with pytest.raises(DataError, match="question 1 needs `ask` and 4 different `answers`"):
+        capability_tasks(RECIPE, tmp_path / "some.yaml")

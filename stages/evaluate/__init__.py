@@ -12,6 +12,7 @@ from typing import Any
 from stages.evaluate.acts import act_agreement, read_labels, trusted
 from stages.evaluate.alarms import alarms, lengths, secrets, usage
 from stages.evaluate.canaries import exposure
+from stages.evaluate.capability import capability
 from stages.evaluate.choice import context_choice, of, without_stock
 from stages.evaluate.data import BASE, GENERATIONS, Arms, Data, gather
 from stages.evaluate.facts import with_facts
@@ -108,6 +109,7 @@ def evaluate(
         "memorisation": memorisation(scored["train"], scored["test"], CHALLENGER, BASE, config),
         "context_choice": _choices(scored["choice"], scored["alone"], config)
         | {"without_stock": _choices(without_stock(scored["choice"]), scored["alone"], config)},
+        "capability": capability(of(likelihoods, "capability"), config),
         "gap": gap(data.test, config),
         "act_agreement": act_agreement(data.test, acts, config),
         "selective": chooses.tree,

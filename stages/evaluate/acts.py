@@ -156,7 +156,7 @@ def trusted(known: Sequence[Reply], labels: Mapping[str, str], config: EvaluateC
 
 
 def act_agreement(arms: Mapping[str, Sequence[Reply]], made: Trusted, config: EvaluateConfig) -> Tree:
-    """Return how well each arm's acts match those of the person, or why that is unknown.
+    """Return how well each arm's acts match those of the person, also without stock phrases, or why that is unknown.
 
     Args:
         arms: replies to the test prompts by arm, the person (R) among them.
@@ -169,7 +169,11 @@ def act_agreement(arms: Mapping[str, Sequence[Reply]], made: Trusted, config: Ev
     if not arms[REAL]:
         return made.tree | {"state": "UNKNOWN", "why": "there are no test replies"}
     tuned = [arm for arm in arms if arm not in (REAL, *PROMPTED)]
-    return made.tree | {arm: _agreement(arms, arm, labeller, ceiling, config) for arm in tuned}
+    plain = {arm: [reply for reply in replies if not reply.stock] for arm, replies in arms.items()}
+    return made.tree | {
+        **{arm: _agreement(arms, arm, labeller, ceiling, config) for arm in tuned},
+        "without_stock": {arm: _agreement(plain, arm, labeller, ceiling, config) for arm in tuned if plain[arm]},
+    }
 
 
 def _agreement(

@@ -33,12 +33,13 @@ def memorisation(learned: Arms, held_out: Arms, arm: str, base: str, config: Eva
         return {}
     told = _told(learned, held_out, lambda arms: _gains(arms, arm, base))
     raw = _told(learned, held_out, lambda arms: -_nats(arms[arm]))
-    tree: Tree = {"likelihood_alone": raw.value}
+    replies = len(learned[arm]) + len(held_out[arm])
+    tree: Tree = {"likelihood_alone": _auc(raw, replies, config)}
     plain, plain_held_out = _without_stock(learned), _without_stock(held_out)
     if plain[arm] and plain_held_out[arm]:
         without = _told(plain, plain_held_out, lambda arms: _gains(arms, arm, base))
         tree["without_stock"] = _auc(without, len(plain[arm]) + len(plain_held_out[arm]), config)
-    return _auc(told, len(learned[arm]) + len(held_out[arm]), config) | tree
+    return _auc(told, replies, config) | tree
 
 
 def _auc(told: Told, replies: int, config: EvaluateConfig) -> Tree:

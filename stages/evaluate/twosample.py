@@ -4,7 +4,7 @@ Classifier two-sample test (Lopez-Paz and Oquab, ICLR 2017): 0.5 means that it c
 from different fits and are never compared with each other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,30 +54,54 @@ class Told:
         return float(self.auc(np.ones((1, len(self.wins))))[0])
 
 
-def told_apart(positive: Sequence[Reply], negative: Sequence[Reply], seed: int) -> Told:
+@dataclass(frozen=True)
+class Odds:
+    """What the classifier made of replies that it was not fitted on."""
+
+    replies: Sequence[Reply]
+    is_positive_N: NDArray[np.bool_]
+    odds_N: Array
+    fold_N: NDArray[np.intp]
+
+    def told(self, kept: Callable[[Reply], bool] = lambda _: True) -> Told:
+        """Compare the replies of each fold, those that are `kept`."""
+        names, conversations = np.unique([reply.conversation_id for reply in self.replies], return_inverse=True)
+        won, compared = np.zeros((len(names), len(names))), np.zeros((len(names), len(names)))
+        kept_N = np.array([kept(reply) for reply in self.replies])
+        for fold in range(FOLDS):
+            held = kept_N & (self.fold_N == fold)
+            high, low = held & self.is_positive_N, held & ~self.is_positive_N
+            where = np.ix_(conversations[high], conversations[low])
+            np.add.at(won, where, wins(self.odds_N[high], self.odds_N[low]))
+            np.add.at(compared, where, 1.0)
+        return Told(won, compared)
+
+
+def told_apart(positive: Sequence[Reply], negative: Sequence[Reply], seed: int) -> Odds:
     """Cross-validate the classifier over conversations; needs at least `FOLDS` of them on either side."""
     from sklearn.model_selection import StratifiedGroupKFold
 
     replies = [*positive, *negative]
     is_positive = np.array([True] * len(positive) + [False] * len(negative))
-    names, conversations = np.unique([reply.conversation_id for reply in replies], return_inverse=True)
-    won, compared = np.zeros((len(names), len(names))), np.zeros((len(names), len(names)))
+    conversations = [reply.conversation_id for reply in replies]
+    odds, fold_of = np.empty(len(replies)), np.empty(len(replies), dtype=np.intp)
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
     features = Features(GRAMS, replies).of(replies)  # of all folds: weights of n-grams know nothing of the labels
-    for fit, held in folds.split(is_positive, is_positive, groups=conversations):
-        odds = odds_model().fit(features[fit], is_positive[fit]).decision_function(features[held]).round(DECIMALS)
-        high, low = is_positive[held], ~is_positive[held]
-        where = np.ix_(conversations[held][high], conversations[held][low])
-        np.add.at(won, where, wins(odds[high], odds[low]))
-        np.add.at(compared, where, 1.0)
-    return Told(won, compared)
+    for fold, (fit, held) in enumerate(folds.split(is_positive, is_positive, groups=conversations)):
+        model = odds_model().fit(features[fit], is_positive[fit])
+        odds[held], fold_of[held] = model.decision_function(features[held]).round(DECIMALS), fold
+    return Odds(replies, is_positive, odds, fold_of)
 
 
-def noise_floor(real: Sequence[Reply], seed: int) -> float:
-    """Return the mean AUC of the person against themself, over random halves of the conversations; at least ½."""
+def against_themself(real: Sequence[Reply], seed: int) -> list[Odds]:
+    """Tell the person from themself, over random halves of the conversations."""
     pairs = [halves(real, seed + halving) for halving in range(HALVINGS)]
-    values = [told_apart(ours, others, seed).value for ours, others in pairs]
-    return max(CHANCE, float(np.mean(values)))
+    return [told_apart(ours, others, seed) for ours, others in pairs]
+
+
+def noise_floor(halved: Sequence[Told]) -> float:
+    """Return the mean AUC of the person against themself; at least ½."""
+    return max(CHANCE, float(np.mean([told.value for told in halved])))
 
 
 def gap_closed(prompted: Told, challenger: Told, floor: float) -> Statistic | None:

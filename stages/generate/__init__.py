@@ -3,12 +3,12 @@
 B0 is the base, B1 the base shown a few of the person's replies, X the adapter, C the champion where one is registered.
 All get the same system line and context, the same decoding (greedy by default) and the same limit. Every arm answers
 the ten fixed prompts, the test prompts and twenty of valid; B0 and B1 all of cal. The real replies of test are scored
-under every arm; under B0 and X also replies of train, whose gain shows what was memorised, and real replies to other
-prompts, among which the right one has to be recognised. Where the twin draws several replies to a prompt, those after
-the first lie apart, with what the re-ranker that chooses among them is fitted on: the base's replies to the rest of
-valid. Apart lies too what a live reply is judged by: the twin's replies to all of cal, on which its confidence is
-fitted, and arm F, the twin shown the facts that a graph has for a prompt. Everything after this stage reads its files
-and needs no model.
+under every arm; under B0 and X also replies of train, whose gain shows what was memorised, real replies to other
+prompts, among which the right one has to be recognised, and answers to plain questions, which show what was unlearned.
+Where the twin draws several replies to a prompt, those after the first lie apart, with what the re-ranker that chooses
+among them is fitted on: the base's replies to the rest of valid. Apart lies too what a live reply is judged by: the
+twin's replies to all of cal, on which its confidence is fitted, and arm F, the twin shown the facts that a graph has
+for a prompt. Everything after this stage reads its files and needs no model.
 """
 
 import time
@@ -20,6 +20,7 @@ from typing import Any
 import mlx.core as mx
 
 from stages.generate.arms import Arm, Row, decoder
+from stages.generate.capability import capability_tasks
 from stages.generate.live import WITH_FACTS, Informed, questions_of, with_known
 from stages.generate.questions import Message, Question, few_shot, protocol_questions, questions, spread
 from stages.generate.tasks import Task, canary_tasks, choice_tasks, real_tasks
@@ -72,7 +73,7 @@ class Asked:
     unseen: list[Question]
     """What else valid holds, if the twin draws several replies: the base arms' replies fit the re-ranker."""
     extra: list[Task]
-    """As many replies of train, choices among real replies, and canaries: what B0 and X are scored on too."""
+    """As many replies of train, choices among real replies, canaries and answers to plain questions: for B0 and X."""
     informed: list[Informed] = field(default_factory=list)
     """Test prompts and the ten of which the graph knows something: arm F."""
 
@@ -98,7 +99,12 @@ def ask(splits: Mapping[str, list[Row]], recipe: PromptRecipe, config: GenerateC
         pairs=few_shot(splits["train"], config.few_shot),
         unseen=questions("valid", [row for row in splits["valid"] if row["id"] not in shown] if several else []),
         held_out=real_tasks(questions("test", splits["test"])),
-        extra=[*real_tasks(learned), *choice_tasks(test, recipe), *canary_tasks(splits["canaries"])],
+        extra=[
+            *real_tasks(learned),
+            *choice_tasks(test, recipe),
+            *canary_tasks(splits["canaries"]),
+            *capability_tasks(recipe),
+        ],
         informed=with_known([*fixed, *test], config.graph),
     )
 

@@ -28,6 +28,9 @@ MEASURES: Final = (
     ("rare verbatim copies", "alarms.rare_copy.X", None),
     ("… of the person", "alarms.rare_copy.R", None),
     ("train told from held-out (AUC)", "memorisation", None),
+    ("plain questions answered, of four", "capability.X", None),
+    ("… by the base", "capability.B0", None),
+    ("… lost against the base", "capability.lost", None),
     ("secrets and addresses", "secrets.X", None),
 )
 """Title, where value and bounds stand, where the floor (the base) and the ceiling (the person) stand."""
