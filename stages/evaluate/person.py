@@ -263,13 +263,11 @@ def excess(texts: Sequence[str], said: Counter[str], repeats: int) -> dict[str, 
     """
     from scipy.stats import binom
 
-    total, times = max(1, said.total()), Counter(texts)
-    over = {
-        text: n
-        - max(WORN_FROM, repeats, float(binom.ppf(WORN_QUANTILE, len(texts), min(1.0, FAR * said[text] / total))))
-        for text, n in times.items()
-    }
-    return {text: n for text, n in over.items() if n > 0}
+    total, least = max(1, said.total()), max(WORN_FROM, repeats)
+    times = {text: n for text, n in Counter(texts).items() if n > least}
+    shares = [min(1.0, FAR * said[text] / total) for text in times]
+    likely = np.maximum(least, binom.ppf(WORN_QUANTILE, len(texts), shares))
+    return {text: n - float(most) for (text, n), most in zip(times.items(), likely, strict=True) if n > most}
 
 
 def _drift(texts: Sequence[str], repeats: int) -> float:
