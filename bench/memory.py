@@ -3,9 +3,10 @@
 python -m bench.memory [--fit]
 
 A fresh process a configuration: a random model of real width, few blocks and a small vocabulary (but for the rows
-that test the head), two updates by the train stage's own Trainer. Measured is the peak of MLX's arrays over the
-weights in step with the arithmetic (a memory limit of nothing, so that MLX never runs ahead), and, beside it, the peak
-as it comes. --fit measures small widths instead and prints the factors for twin/plan/memory.py.
+that test the head), two updates by the train stage's own Trainer, or by the align stage's on pairs. Measured is the
+peak of MLX's arrays over the weights in step with the arithmetic (a memory limit of nothing, so that MLX never runs
+ahead), and, beside it, the peak as it comes. --fit measures small widths instead and prints the factors for
+twin/plan/memory.py.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import random
 import statistics
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ from twin.plan.shape import make_shape
 
 RESULTS = Path("bench/results/memory.json")
 MIB = 2**20
+RATE = 1e-4
 KEYS = ["q_proj", "v_proj", "o_proj", "gate_proj", "down_proj"]
 # hidden, intermediate, heads, kv heads: from the config.json of Qwen2.5 and of Llama 3.2 1B.
 WIDTHS = {
@@ -54,6 +57,8 @@ class Trial:
     dense: bool = False
     sizes: tuple[int, int, int, int] | None = None
     """Of a width without a name."""
+    pairs: bool = False
+    """Preference training: two rows are a pair, chosen and rejected."""
 
     @property
     def supervised(self) -> int:
@@ -96,6 +101,12 @@ TRIALS = (
     Trial("7B", 1, "dora", 4, "float32", 48, 1, 8, True),
     Trial("llama-1B", 2, "lora", None, "float32", 128, 1, 32, False),
     Trial("llama-1B", 2, "dora", None, "float32", 200, 1, 16, True),
+    Trial("0.5B", 3, "lora", None, "float32", 160, 2, 32, False, pairs=True),
+    Trial("0.5B", 2, "lora", 4, "bfloat16", 64, 4, 32, False, accumulate=2, pairs=True),
+    Trial("0.5B", 3, "dora", 4, "float32", 128, 2, 8, True, accumulate=2, pairs=True),
+    Trial("1.5B", 2, "lora", None, "float32", 128, 2, 32, True, accumulate=2, pairs=True),
+    Trial("3B", 2, "dora", None, "float32", 96, 2, 16, True, accumulate=2, pairs=True),
+    Trial("llama-1B", 2, "lora", None, "float32", 96, 2, 32, False, pairs=True),
 )
 
 
@@ -120,16 +131,16 @@ def run(trial: Trial) -> dict[str, float]:
     """Take two updates and return the peaks, in MiB over the weights."""
     import mlx.core as mx
 
-    trainer, micro_batches = _trainer(trial)
+    trainer, take = _trainer(trial)
     resident = mx.get_active_memory() - sum(array.nbytes for array in _parameters(trainer))
-    trainer.update(micro_batches, 1e-4, 1)
+    take()
     best = _parameters(trainer)  # a run keeps its best adapter, which is not the one it changes
-    trainer.update(micro_batches, 1e-4, 1)
+    take()
     peaks = {}
     for name, limit in (("in step", 0), ("as it comes", 2**40)):
         mx.set_memory_limit(limit)
         mx.reset_peak_memory()
-        trainer.update(micro_batches, 1e-4, 1)
+        take()
         peaks[name] = (mx.get_peak_memory() - resident) / MIB
     assert best
     return peaks
@@ -141,20 +152,16 @@ def _parameters(trainer: Any) -> list[Any]:
     return list(trainable(trainer.model).values())
 
 
-def _trainer(trial: Trial) -> tuple[Any, Any]:
+def _trainer(trial: Trial) -> tuple[Any, Callable[[], object]]:
+    """Return a trainer on a random model, and what takes one update."""
     import mlx.core as mx
     from mlx import nn
     from mlx_lm.utils import _get_classes
 
-    from stages.train.ranks import ALONE
-    from stages.train.trainer import Trainer
-    from twin.config.optimizer import OptimizerConfig
     from twin.layers import LeanDoRALinear
-    from twin.model import adapt, split_head
-    from twin.tokens import Example
+    from twin.model import adapt
     from twin.training.checkpointing import checkpoint_blocks
     from twin.training.dropout import Dropouts
-    from twin.training.order import MicroBatch
 
     mx.disable_compile()
     kind, arguments = _get_classes(trial.config)
@@ -170,13 +177,58 @@ def _trainer(trial: Trial) -> tuple[Any, Any]:
     dropouts = Dropouts(model, trial.adapter.dropout)
     if trial.checkpointing:
         checkpoint_blocks(model)
-    rng, each = random.Random(0), trial.supervised // trial.rows
+    each = trial.supervised // trial.rows
+    examples = _examples(trial, each)
+    return _on_pairs(model, trial, examples) if trial.pairs else _supervised(model, trial, examples, dropouts)
+
+
+def _examples(trial: Trial, supervised: int) -> list[Any]:
+    from twin.tokens import Example
+
+    rng = random.Random(0)
     tokens = [tuple(rng.randrange(trial.vocabulary) for _ in range(trial.tokens + 1)) for _ in range(trial.rows)]
-    examples = [Example(str(row), said, len(said) - each) for row, said in enumerate(tokens)]
-    optimizer = OptimizerConfig(learning_rate=1e-4, weight_decay=0.01, warmup=0.0, final=1.0, clip=0.3)
-    trainer = Trainer(model, split_head(model), examples, optimizer, dropouts, packing=False, ranks=ALONE)
-    batch = MicroBatch(tuple(range(trial.rows)), trial.tokens, each * trial.rows)
-    return trainer, [batch] * trial.accumulate
+    return [Example(str(row), said, len(said) - supervised) for row, said in enumerate(tokens)]
+
+
+def _supervised(model: Any, trial: Trial, examples: list[Any], dropouts: Any) -> tuple[Any, Callable[[], object]]:
+    from stages.train.ranks import ALONE
+    from stages.train.trainer import Trainer
+    from twin.model import split_head
+
+    trainer = Trainer(model, split_head(model), examples, _optimizer(), dropouts, packing=False, ranks=ALONE)
+    batches = _batches(trial, examples, trial.rows)
+    return trainer, lambda: trainer.update(batches, RATE, 1)
+
+
+def _on_pairs(model: Any, trial: Trial, examples: list[Any]) -> tuple[Any, Callable[[], object]]:
+    import numpy as np
+
+    from stages.align.pairs import Pair
+    from stages.align.trainer import PairTrainer
+    from twin.config.align import AlignConfig, Method
+    from twin.model import split_head
+
+    pairs = [Pair(*two) for two in zip(examples[::2], examples[1::2], strict=True)]
+    config = AlignConfig(
+        Method.dpo, 0.1, _optimizer(), updates=1, batch=len(pairs), accumulate=trial.accumulate,
+        checkpointing=trial.checkpointing, validate_every=1, displacement_max=0.0, seed=0,
+    )  # fmt: skip
+    trainer = PairTrainer(model, split_head(model), pairs, np.zeros((len(pairs), 2)), config)
+    batches = _batches(trial, examples, len(pairs))
+    return trainer, lambda: trainer.update(batches, RATE)
+
+
+def _batches(trial: Trial, examples: list[Any], rows: int) -> list[Any]:
+    from twin.training.order import MicroBatch
+
+    supervised = sum(example.supervised for example in examples)
+    return [MicroBatch(tuple(range(rows)), trial.tokens, supervised)] * trial.accumulate
+
+
+def _optimizer() -> Any:
+    from twin.config.optimizer import OptimizerConfig
+
+    return OptimizerConfig(learning_rate=RATE, weight_decay=0.01, warmup=0.0, final=1.0, clip=0.3)
 
 
 def measured(trial: Trial) -> dict[str, float]:
@@ -211,12 +263,12 @@ def fit(trials: list[Trial], peaks: list[float]) -> None:
 
 def compare() -> None:
     rows: list[dict[str, Any]] = []
-    print(f"{'configuration':74} {'predicted':>9} {'in step':>8} {'error':>7} {'as it comes':>12}")
+    print(f"{'configuration':82} {'predicted':>9} {'in step':>8} {'error':>7} {'as it comes':>12}")
     for trial in TRIALS:
         peaks, plan = measured(trial), predicted(trial)
         error = plan / peaks["in step"] - 1
         rows.append({"trial": asdict(trial), "predicted_mib": plan, "measured_mib": peaks, "error": error})
-        print(f"{_text(trial):74} {plan:9.1f} {peaks['in step']:8.1f} {error:+7.1%} {peaks['as it comes']:12.1f}")
+        print(f"{_text(trial):82} {plan:9.1f} {peaks['in step']:8.1f} {error:+7.1%} {peaks['as it comes']:12.1f}")
         write_json(RESULTS, {"date": str(datetime.date.today()), "machine": describe(), "rows": rows})
     wrong = [abs(row["error"]) for row in rows]
     print(f"mean error {statistics.mean(wrong):.1%}, largest {max(wrong):.1%}")
@@ -226,9 +278,10 @@ def _text(trial: Trial) -> str:
     base = f"{trial.bits}-bit" if trial.bits else trial.dtype
     form = " dense" if trial.dense else ""
     again = "checkpointing" if trial.checkpointing else "plain"
+    what = ", pairs" if trial.pairs else ""
     return (
         f"{trial.width} × {trial.layers}, {base}, {trial.kind} r{trial.rank}{form}, {trial.rows} × {trial.tokens} "
-        f"× {trial.accumulate}, {again}"
+        f"× {trial.accumulate}, {again}{what}"
     )
 
 

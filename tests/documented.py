@@ -133,6 +133,7 @@ NOT_EXECUTED: Final = {
     "twin rate": "is for people; tests/test_rate_browser.py rates through it",
     "twin rate --mode identify": "is for people; tests/test_rate.py",
     "twin rate --mode protocol": "is for people; tests/test_rate.py",
+    "twin rate --mode prefer": "is for people; tests/test_rate_prefer.py",
     "twin promote --rollback": "needs a champion; tests/test_apply.py",
     "dvc artifacts get . twin --stage champion": "needs a champion; tests/test_apply.py",
     "twin compare A1,A2,A3 B1,B2,B3": "needs six runs; tests/test_compare.py",

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.conftest import make_rows
 from tests.test_promote import good, lay_out
-from twin.files import write_jsonl
+from twin.files import write_bytes, write_json, write_jsonl
 from twin.protocol import protocol
 from twin.rate.opening import sitting
 from twin.rate.server import Server
@@ -18,6 +19,8 @@ from twin.ratings import Mode
 
 Row = dict[str, Any]
 WHOSE = {"B0": "assistant", "B1": "prompted", "X": "twin"}
+TAUGHT = {"R": "person", "base": "prompted", "twin": "twin"}
+REPLIES = "data/prefer/replies.jsonl"
 MARKUP = "<img src=x onerror=alert(1)><script>document.title='broken'</script> & so on"
 
 
@@ -37,6 +40,21 @@ def make_project(folder: Path, test_prompts: int = 60, reply: str = "says so") -
         rows += [common | real | {"arm": arm, "text": f"{who} {reply} to {prompt_id}"} for arm, who in WHOSE.items()]
     write_jsonl(folder / "data/generate/generations.jsonl", rows)
     return folder
+
+
+def make_taught(folder: Path, prompts: Mapping[str, int]) -> None:
+    """Add what base and twin said to so many prompts of each part, as `prefer` writes it."""
+    said: list[Row] = []
+    for seed, (part, count) in enumerate(prompts.items()):
+        rows = make_rows(count, seed)
+        for row in rows:
+            row["messages"][-1]["content"] = f"person says so to {row['id']}"
+            common = {"split": part, "prompt_id": row["id"], "tokens": 9, "stopped": True}
+            said += [common | {"arm": arm, "text": f"{who} says so to {row['id']}"} for arm, who in TAUGHT.items()]
+        write_jsonl(folder / f"data/split/{part}.jsonl", rows)
+    write_jsonl(folder / REPLIES, said)
+    write_json(folder / "models/sft/recipe.json", {"run": {"inputs": {"train": {"cmd": "train"}}}})
+    write_bytes(folder / "models/sft/adapters.safetensors", b"weights")
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from twin.ratings import left_items
 
 KEY = "5a" * 16
 RUN, ADAPTER, GENERATIONS = "0" * 64, "1" * 64, "2" * 64
-AGAINST = {"pairs": "B1", "identify": "R"}
+AGAINST = {"pairs": "B1", "identify": "R", "prefer": "B1"}
 Row = dict[str, Any]
 
 

@@ -30,11 +30,13 @@ from tests.structure import ROOT
 from twin.base import identify
 from twin.config.adapter import AdapterConfig, Kind
 from twin.config.align import AlignConfig, Method
+from twin.config.memory import MemoryConfig
 from twin.config.optimizer import OptimizerConfig
-from twin.errors import DataError, TrainError
+from twin.errors import DataError, MemoryPlanError, TrainError
 from twin.files import write_jsonl
 from twin.identity import run_id
 from twin.model import Split, adapt, load_base, split_head, trainable
+from twin.runlog import facts_path, read_facts, recording
 from twin.tokens import Example
 from twin.training import checkpoint
 from twin.training.checkpoint import Checkpoint, open_checkpoint
@@ -46,6 +48,7 @@ CONFIG = AlignConfig(
     method=Method.dpo, beta=0.1, optimizer=OPTIMIZER, updates=8, batch=8, accumulate=1, checkpointing=False,
     validate_every=4, displacement_max=0.05, seed=17,
 )  # fmt: skip
+UNDECLARED = MemoryConfig(None)
 INPUTS: dict[str, Any] = {"cmd": "python -m twin.guard align", "deps": {}, "params": {}}
 OTHER = "queue queue token"
 
@@ -395,13 +398,21 @@ def test_material_needs_pairs_of_both_parts(tiny_base: Path, adapters: dict[Kind
     assert Material([], [], [Example("a", (1, 2, 3), 1)]).bits(2 * math.log(2)) == pytest.approx(1.0)
 
 
-def staged(project: Path, base: Path, adapter: Path, rows: dict[str, Any], config: AlignConfig) -> dict[str, Any]:
+def staged(
+    project: Path,
+    base: Path,
+    adapter: Path,
+    rows: dict[str, Any],
+    config: AlignConfig,
+    *,
+    memory: MemoryConfig = UNDECLARED,
+) -> dict[str, Any]:
     """Run the stage's own work in a small project and return what it wrote."""
     write_jsonl(project / dpo.PAIRS, rows["pairs"])
     write_jsonl(project / dpo.VALID, rows["valid"])
     place = {"id": "tiny", "kind": "local", "folder": None, "revision": None, "fixture": True}
     recipe = {"version": 1, "base": identify(base, place), "max_tokens": 160}
-    told, _ = dpo.run(adapter, project / "adapter", config, recipe=recipe, place=str(base), inputs=INPUTS)
+    told, _ = dpo.run(adapter, project / "adapter", config, memory, recipe=recipe, place=str(base), inputs=INPUTS)
     files = {path.name: path.read_bytes() for path in (project / "adapter").iterdir()}
     assert json.loads(files.pop("recipe.json")).items() >= recipe.items()
     assert files["adapter_config.json"] == (adapter / "adapter_config.json").read_bytes()
@@ -418,6 +429,38 @@ def test_the_stage_saves_what_it_learned_or_the_trained_adapter_to_the_byte(
     assert learned["weights"] != trained and learned["kept"] == "aligned adapter"
     displacing = staged(project, tiny_base, adapters[Kind.dora], SWAPPED, short)
     assert displacing["weights"] == trained and displacing["kept"] == "trained adapter"
+
+
+def test_what_would_not_fit_is_refused_before_the_model_is_loaded(
+    project: Path, tiny_base: Path, adapters: dict[Kind, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dpo, "load_base", lambda folder: pytest.fail("the model was loaded"))
+    with pytest.raises(MemoryPlanError, match=r"DoRA r4 by DPO needs .* MiB at batch 8 × 2 × 160 tokens"):
+        staged(project, tiny_base, adapters[Kind.dora], ROWS, CONFIG, memory=MemoryConfig(1e-3))
+    assert not (project / "adapter").exists()
+
+
+def test_memory_that_runs_out_in_an_update_is_told_with_what_needs_less(
+    project: Path, tiny_base: Path, adapters: dict[Kind, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: PairTrainer, micro_batches: Any) -> Any:
+        raise RuntimeError("[malloc] Unable to allocate 64 bytes.")
+
+    monkeypatch.setattr(PairTrainer, "gradients", fail)
+    with pytest.raises(MemoryPlanError, match="memory ran out in training LoRA r4 by DPO at batch 8") as told:
+        staged(project, tiny_base, adapters[Kind.lora], ROWS, CONFIG)
+    assert "-S align.batch=4 -S align.accumulate=2" in str(told.value)
+    assert "memory.budget_gib declares none" in str(told.value)
+
+
+def test_the_peak_is_predicted_in_the_metrics_and_measured_outside_every_output(
+    project: Path, tiny_base: Path, adapters: dict[Kind, Path]
+) -> None:
+    with recording("align", "f"):
+        told = staged(project, tiny_base, adapters[Kind.lora], ROWS, replace(CONFIG, updates=1))
+    facts = read_facts(facts_path("align", "f"))
+    assert facts["planned_peak_bytes"] == told["predicted_bytes"]["total"] > 0
+    assert facts["peak_array_bytes"] and "peak" not in json.dumps(told["predicted_bytes"])
 
 
 def test_off_passes_the_adapter_through_and_names_the_run(project: Path, adapters: dict[Kind, Path]) -> None:
@@ -439,7 +482,7 @@ def test_without_a_trained_adapter_both_ways_are_an_error(project: Path) -> None
     with pytest.raises(DataError, match=r"sft/adapters\.safetensors is missing\. Bring it back"):
         passed_through(project / "sft", project / "adapter", INPUTS)
     with pytest.raises(DataError, match=r"sft/adapters\.safetensors is missing\. Bring it back"):
-        dpo.run(project / "sft", project / "adapter", CONFIG, recipe={}, place=None, inputs=INPUTS)
+        dpo.run(project / "sft", project / "adapter", CONFIG, UNDECLARED, recipe={}, place=None, inputs=INPUTS)
     assert not (project / "adapter").exists()
 
 

@@ -1,6 +1,7 @@
 """An experiment's name is what it is asked to be, and only exactly that counts as finished."""
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import yaml
 from typer.testing import CliRunner
 
 from tests.structure import ROOT
+from twin.campaign import experiments
 from twin.campaign.experiments import Dvc, sources
 from twin.campaign.queue import shipped
 from twin.campaign.world import Asked
@@ -17,6 +19,8 @@ from twin.compare.inference import Margins
 from twin.errors import ConfigError, ProvenanceError
 from twin.identity import md5_path
 from twin.runs import Run
+
+STANDARD = Margins()
 
 
 @pytest.fixture
@@ -108,6 +112,72 @@ def test_code_that_changes_while_the_campaign_runs_ends_it(experiment: dict[str,
     Path("code.py").write_text("2")
     with pytest.raises(ProvenanceError, match=r"code\.py changed while the campaign runs"):
         dvc.run(Asked("q-one", (), "rank: 8\n"), tmp_path / "a.log", None, None, lambda group: None)
+
+
+@pytest.fixture
+def comparisons(experiment: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Every comparison that is made: the margin it was made with. There are experiments `q-one` and `q-two`."""
+    add_experiment("q-two", "2")
+    made: list[Any] = []
+
+    def compare(groups: Any, margins: Margins) -> Any:
+        made.append(margins)
+        ahead = {"value": 0.25, "lower": 0.1, "upper": 0.4}
+        metrics = {
+            "bits_per_token": {"refused": "other tokens"},
+            "bits_per_byte": {"difference": ahead, "verdict": "better", "p": 0.01},
+        }
+        return {"comparisons": [{"metrics": metrics, "scope": "these artefacts only"}]}
+
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    monkeypatch.setattr(experiments, "compare", compare)
+    monkeypatch.setattr(experiments, "read", lambda name, objects: name)
+    monkeypatch.setattr(experiments, "dvc_objects", lambda: None)
+    return made
+
+
+def add_experiment(name: str, rank: str) -> None:
+    Path("params.yaml").write_text(f"rank: {rank}\n")
+    git("commit", "--quiet", "--all", "--message", name)
+    commit = git("rev-parse", "HEAD")
+    git("update-ref", f"refs/exps/{commit[:2]}/{commit[2:]}/{name}", commit)
+
+
+def test_a_walk_compares_nothing_that_an_earlier_one_has_compared(comparisons: list[Any]) -> None:
+    first = Dvc(Margins(), {}).compared(["q-one"], ["q-two"])
+    assert first[0]["likelihood"].verdict == "better" and len(comparisons) == 1
+    assert Dvc(Margins(), {}).compared(["q-one"], ["q-two"]) == first
+    assert len(comparisons) == 1
+
+
+def test_other_runs_margins_or_code_are_compared_anew(comparisons: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    def times(margins: Margins = STANDARD, reference: str = "q-one", compared: str = "q-two") -> int:
+        before = len(comparisons)
+        Dvc(margins, {}).compared([reference], [compared])
+        return len(comparisons) - before
+
+    assert (times(), times()) == (1, 0)
+    assert (times(reference="q-two", compared="q-one"), times(replace(STANDARD, rubric=0.5))) == (1, 1)
+    git("update-ref", "-d", git("for-each-ref", "--format=%(refname)", "refs/exps/*/*/q-two"))
+    add_experiment("q-two", "3")
+    assert (times(), times()) == (1, 0)
+    monkeypatch.setattr(experiments, "code", lambda: "other code")
+    assert (times(), times()) == (1, 0)
+    for path in Path(".work/compared").iterdir():
+        path.write_text("{")
+    assert (times(), times()) == (1, 0)
+
+
+def test_what_is_refused_is_asked_again(comparisons: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(groups: Any, margins: Margins) -> Any:
+        comparisons.append(margins)
+        raise ProvenanceError("other test sets")
+
+    monkeypatch.setattr(experiments, "compare", refuse)
+    for _ in range(2):
+        with pytest.raises(ProvenanceError, match="other test sets"):
+            Dvc(Margins(), {}).compared(["q-one"], ["q-two"])
+    assert len(comparisons) == 2
 
 
 @pytest.mark.parametrize("name", shipped())

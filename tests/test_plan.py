@@ -97,7 +97,7 @@ def test_a_limit_just_above_blocked_attention_counts_the_shorter_rows_that_keep_
 
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_a_layout_keeps_the_examples_of_an_update(ranks):
-    found = list(layouts(replace(TRAIN, batch=2, accumulate=6, ranks=ranks)))
+    found = list(layouts(replace(TRAIN, batch=2, accumulate=6), ranks))
     assert {one.batch * one.accumulate for one in found} == {12}
     assert {one.batch for one in found} == ({1, 2, 3, 4, 6, 12} if ranks == 1 else {1, 2, 3, 6})
     assert all(one.accumulate % ranks == 0 for one in found)

@@ -78,6 +78,18 @@ def test_a_shipped_model_is_planned_without_a_download():
     assert all("-S model=qwen2.5-7b" in line and "-S train.max_tokens=2048" in line for line in commands)
 
 
+def test_preference_training_has_a_line_and_what_would_fit_where_it_does_not(clone):
+    assert "7.54 GiB for LoRA r32 by DPO at batch 1 × 2 × 2048 tokens, 8 such micro-batches an update" in say(*NOTE)
+    assert "; off (-S align=dpo)\n" in say(*NOTE)
+    params = read()
+    params["align"] |= {"method": "dpo", "batch": 8, "accumulate": 1}
+    (clone / "params.yaml").write_text(yaml.safe_dump(params))
+    shown = say(*NOTE).split("DPO  ")[1].split("Fits")[0]
+    assert "off" not in shown and "does not fit" in shown
+    assert "-S model=qwen2.5-7b -S align.batch=2 -S align.accumulate=4" in shown
+    assert "nor does any layout of as many pairs an update" in say("qwen2.5-7b", "--tokens", "2048", "--budget", "5")
+
+
 def test_another_model_takes_the_place_of_the_runs_own(clone):
     given = {"model.id": {"conf": '"a"', "run": '"b"'}, "augment.window": {"conf": "10", "run": "5"}}
     record = {"params_sha256": sha256_file(clone / "params.yaml"), "overrides": given}

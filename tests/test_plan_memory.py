@@ -69,3 +69,12 @@ def test_the_engine_takes_about_what_was_planned(kind, checkpointing):
         "small", 3, kind.value, None, "float32", 160, 2, 8, checkpointing, 2, 256, sizes=(128, 768, 4, 2)
     )  # fmt: skip
     assert run(trial)["in step"] == pytest.approx(predicted(trial), rel=0.12)
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("kind", Kind)
+def test_an_update_on_pairs_takes_about_what_was_planned(kind, checkpointing):
+    trial = Trial(
+        "small", 3, kind.value, None, "float32", 160, 4, 8, checkpointing, 2, 256, sizes=(128, 768, 4, 2), pairs=True
+    )  # fmt: skip
+    assert run(trial)["in step"] == pytest.approx(predicted(trial), rel=0.12)

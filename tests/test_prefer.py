@@ -133,7 +133,7 @@ def test_a_larger_sample_adds_to_a_smaller_one() -> None:
 def sessions(folder: Path, wanted: Sequence[str | None], ids: Sequence[str], prompt_set: str, **header: Any) -> Any:
     """Sessions that choose between base and twin; `X` in a session of the rating page is the twin here."""
     arms = {"twin": "X", "base": "B1", None: None}
-    header = {"generations_sha256": SHA256, **header}
+    header = {"generations_sha256": SHA256, "mode": "prefer", **header}
     rows = rating.session([arms[one] for one in wanted], prompt_ids=ids, **header)
     names = {"X": "twin", "B1": "base"}
     for row in rows:
@@ -166,6 +166,7 @@ def test_a_rating_of_train_replies_makes_a_pair(tmp_path: Path) -> None:
         ("cal", {}, "prompt_that_judges"),
         ("protocol", {}, "prompt_that_judges"),
         ("train", {"generations_sha256": "8" * 64}, "other_replies"),
+        ("train", {"mode": "pairs"}, "other_question"),
         ("valid", {}, "unknown_reply"),  # ids of train
         ("train", {"key_sha256": "9" * 64}, "void_session"),
     ],

@@ -114,7 +114,7 @@ def test_rated_sessions_of_all_three_kinds_are_counted_by_promote(root: Path, mo
         assert ended["ended"]["void"] is None, mode
         assert (root / ended["ended"]["file"]).exists()
     found = read_sessions(root / "data/ratings")
-    assert {one.mode: void(one) for one in found} == dict.fromkeys(Mode)
+    assert {one.mode: void(one) for one in found} == dict.fromkeys(shown.ARMS)
     monkeypatch.chdir(root)
     stage.main()
     ratings = json.loads((root / "metrics/decision.json").read_text())["ratings"]
@@ -326,7 +326,7 @@ def test_a_session_is_not_ended_before_its_last_item_and_ended_once(root: Path) 
 def test_no_count_of_preferences_is_told_before_or_after_the_end(root: Path) -> None:
     with serving(root) as server:
         ended = rate_all(server, twin_wins)
-    assert set(ended["ended"]) == {"void", "file"}
+    assert set(ended["ended"]) == {"void", "file", "next"}
     assert not {"wins", "losses", "won", "e"} & set(ended)
 
 

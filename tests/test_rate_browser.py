@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.browser import Watch, chromium
-from tests.rate_project import MARKUP, choice, evenly, make_project, serving, state
+from tests.rate_project import MARKUP, choice, evenly, make_project, make_taught, serving, state
 from twin.rate.server import Server
 from twin.ratings import Mode, read_sessions, void
 
@@ -50,9 +50,23 @@ def press(page: Any, server: Server, number: int) -> None:
     """Answer item `number` by its keys, either of them in turn."""
     seen = state(server)
     assert seen["item"] == number
-    wanted = choice(seen, evenly)
+    wanted = choice(seen, evenly if seen["mode"] != "prefer" else lambda _: "person")
     page.keyboard.press(KEYS[wanted][number % 2] if isinstance(wanted, str) else str(wanted))
     ready(page, f"item {number + 2} of" if number + 1 < seen["n_items"] else "items answered")
+
+
+def test_a_session_that_teaches_is_answered_by_keyboard_and_names_what_takes_it_up(tmp_path: Path, page: Any) -> None:
+    root = make_project(tmp_path)
+    make_taught(root, {"train": 11})
+    with serving(root, Mode.prefer) as server:
+        watch = arrive(page, server)
+        assert "rather have written" in page.locator("#question").inner_text()
+        for number in range(11):
+            press(page, server, number)
+        page.keyboard.press("Enter")
+        page.get_by_role("heading", name="This session counts. Thank you.").wait_for()
+        assert "dvc repro align" in page.locator("#end").inner_text()
+        watch.assert_quiet(f"127.0.0.1:{server.server_port}")
 
 
 def given(server: Server) -> list[Any]:
@@ -228,6 +242,7 @@ def test_a_name_that_was_made_to_point_here_gets_nothing(tmp_path: Path, page: A
 def test_nothing_sticks_out_of_the_window(tmp_path: Path, browser: Any, width: int, scheme: str) -> None:
     for mode in Mode:
         root = make_project(tmp_path / mode.value, reply="x" * 300)
+        make_taught(root, {"train": 11})
         with serving(root, mode) as server:
             context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 640})
             page = context.new_page()

@@ -12,6 +12,7 @@ from stages.align.columns import HEADER
 from twin.adapter import CONFIG_FILE, RECIPE_FILE, WEIGHTS_FILE
 from twin.config.align import AlignConfig, Method
 from twin.config.load import load
+from twin.config.memory import MemoryConfig
 from twin.config.model import ModelConfig
 from twin.errors import DataError
 from twin.files import read_json, restore, staged_folder, write_json, write_text
@@ -54,6 +55,8 @@ def main() -> None:
         return
     from stages.align.dpo import run
 
-    metrics, curves = run(IN, OUT, config, recipe=recipe(IN, inputs), place=load(ModelConfig).folder, inputs=inputs)
+    metrics, curves = run(
+        IN, OUT, config, load(MemoryConfig), recipe=recipe(IN, inputs), place=load(ModelConfig).folder, inputs=inputs
+    )
     write_json(METRICS, metrics)
     write_text(CURVES, curves)

@@ -6,7 +6,7 @@ the first update, so that one model is in memory. Nothing is dropped out.
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,14 @@ from stages.align.report import Reporter, curves, metrics
 from stages.align.state import FORM, State
 from twin.adapter import CONFIG_FILE, WEIGHTS_FILE
 from twin.base import resolve
+from twin.config.adapter import AdapterConfig, Kind
 from twin.config.align import AlignConfig
+from twin.config.memory import MemoryConfig
 from twin.errors import DataError, TrainError
 from twin.files import read_json, read_jsonl, restore, sha256_file
 from twin.identity import Inputs
-from twin.model import Base, attach, load_base, split_head, trainable
+from twin.model import Base, attach, load_base, split_head
+from twin.plan.preflight import preflight_pairs, within
 from twin.runlog import record
 from twin.tokens import encode_split
 from twin.training.checkpoint import Checkpoint, leftovers, machine, open_checkpoint
@@ -94,7 +97,6 @@ def align(
         StorageError: the state could not be kept.
     """
     base = ready(folder, adapter, checkpointing=config.checkpointing)
-    start = trainable(base.model)
     material = _material(rows, base, max_tokens)
     made_of = {"base": _weights(folder), "adapter": _weights(adapter), "machine": machine(), "code": code}
     measured = reference(split_head(base.model), material, made_of)
@@ -109,6 +111,8 @@ def align(
             f"none of {len(outcome.steps)} updates was sound: loss or gradient were not finite. Lower "
             "align.optimizer.learning_rate, or run with -S align=none."
         )
+    # From the disk: kept in memory while training, it would be a copy that the plan does not count.
+    start = _start(adapter)
     weights = outcome.best_weights or start
     drifted = drift(base, material.valid, start, weights)
     adapted_logits, base_logits = probe_both(base.model, material.real)
@@ -122,13 +126,26 @@ def _material(rows: Mapping[str, list[Row]], base: Base, max_tokens: int) -> Mat
     return Material(train, valid, encode_split(rows["valid"], base.tokenizer, max_tokens, str(VALID)).examples)
 
 
+def _start(adapter: Path) -> dict[str, mx.array]:
+    saved = mx.load(str(adapter / WEIGHTS_FILE))
+    assert isinstance(saved, dict)
+    return saved
+
+
 def _weights(folder: Path) -> dict[str, str]:
     names = [*sorted(folder.glob("*.safetensors")), *folder.glob(CONFIG_FILE), *folder.glob("config.json")]
     return {file.name: sha256_file(file) for file in names}
 
 
 def run(
-    source: Path, target: Path, config: AlignConfig, *, recipe: Mapping[str, Any], place: str | None, inputs: Inputs
+    source: Path,
+    target: Path,
+    config: AlignConfig,
+    memory: MemoryConfig,
+    *,
+    recipe: Mapping[str, Any],
+    place: str | None,
+    inputs: Inputs,
 ) -> tuple[dict[str, Any], str]:
     """Align the adapter in `source`, prove and save it in `target`, and return metrics and curves.
 
@@ -136,30 +153,48 @@ def run(
         source: of the trained adapter.
         target: of the aligned one.
         config: from params.yaml.
+        memory: from params.yaml.
         recipe: of the aligned adapter.
         place: the base's folder, for a base outside the repository.
         inputs: of the stage.
+
+    Raises:
+        DataError: a file of the trained adapter is missing, or there are no pairs.
+        MemoryPlanError: it would need, or needed, more memory than there is.
     """
     for name in (WEIGHTS_FILE, CONFIG_FILE):
         if not (source / name).exists():
             raise DataError(f"{source / name} is missing. {restore(source)}")
     folder = resolve(recipe["base"], place)
     rows = {"pairs": read_jsonl(PAIRS), "valid": read_jsonl(VALID)}
+    max_tokens, adapter_config = recipe["max_tokens"], read_json(source / CONFIG_FILE)
+    planned = preflight_pairs(folder, _adapter(adapter_config), config, memory, rows["pairs"], max_tokens=max_tokens)
     code = {path: md5 for path, md5 in inputs["deps"].items() if path.startswith(("stages/", "twin/"))}
     with open_checkpoint(inputs, FORM) as checkpoint:
         started_s = time.perf_counter()
-        aligned = align(folder, source, rows, config, max_tokens=recipe["max_tokens"], checkpoint=checkpoint, code=code)
+        with within(planned, memory):
+            aligned = align(folder, source, rows, config, max_tokens=max_tokens, checkpoint=checkpoint, code=code)
         training_s = time.perf_counter() - started_s
         mx.clear_cache()
         described = {**recipe, "alignment": _alignment(aligned, config)}
-        _write(aligned, folder, read_json(source / CONFIG_FILE), described, target)
+        _write(aligned, folder, adapter_config, described, target)
         if checkpoint is not None:
             checkpoint.remove()
-    record("align", _facts(aligned, training_s))
+    need = planned.need
+    record("align", _facts(aligned, training_s) | {"planned_peak_bytes": need.total})
     if left := leftovers():
         print(left)
     seen = _seen(aligned, config)
-    return metrics(aligned.outcome, aligned.material, seen, aligned.drift, config), curves(aligned.outcome)
+    told = metrics(aligned.outcome, aligned.material, seen, aligned.drift, config)
+    # Predicted only: what was measured differs from machine to machine, and goes to the facts.
+    return told | {"predicted_bytes": asdict(need) | {"total": need.total}}, curves(aligned.outcome)
+
+
+def _adapter(saved: Row) -> AdapterConfig:
+    """Return what mlx-lm's adapter_config.json says of the trained adapter; nothing is dropped out."""
+    made = saved["lora_parameters"]
+    kind = Kind(saved["fine_tune_type"])
+    return AdapterConfig(kind, made["keys"], saved["num_layers"], made["rank"], made["scale"], 0.0)
 
 
 def _seen(aligned: Aligned, config: AlignConfig) -> int:

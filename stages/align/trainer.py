@@ -64,11 +64,11 @@ class PairTrainer(Updater):
     def gradients(self, micro_batches: Sequence[MicroBatch]) -> tuple[Learned, Gradients]:
         """Return the update's loss and its gradient: sums over all pairs, divided by their number."""
         parameters = self.model.trainable_parameters()
-        total, sums, margins = mx.array(0.0), tree_map(mx.zeros_like, parameters), []
+        total, sums, margins = mx.array(0.0), None, []
         for micro_batch in micro_batches:
             with blocked_attention(self.model):
                 (loss, margins_B), gradient = self._value_and_grad(*self._collated(micro_batch))
-            total, sums = total + loss, tree_map(mx.add, sums, gradient)
+            total, sums = total + loss, gradient if sums is None else tree_map(mx.add, sums, gradient)
             margins.append(margins_B)
             mx.eval(total, sums, margins_B)
         # Differentiation leaves its own copies in the model.

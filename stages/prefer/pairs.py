@@ -8,10 +8,9 @@ from typing import Any
 from rapidfuzz import fuzz
 
 from twin.config.prefer import PreferConfig
-from twin.text import neutralise, normalise
+from twin.preference import PERSON, unusable
+from twin.text import normalise
 
-PERSON = "R"
-"""The arm of the person's own reply, as in blind ratings."""
 RATING = "rating"
 
 Row = Mapping[str, Any]
@@ -74,14 +73,11 @@ class Pair:
 
 
 def whole(asked: Mapping[str, Sequence[Row]], replies: Iterable[Row]) -> tuple[list[Asked], LeftOut]:
-    """Join prompts with the replies that ended well, and count the others.
-
-    A model's reply that ran into the limit would teach that its end is wrong, and a broken one teaches nothing.
-    """
+    """Join prompts with the replies that may teach, and count the others."""
     left_out: LeftOut = {part: Counter() for part in asked}
     said: dict[tuple[str, str], dict[str, Said]] = {}
     for reply in replies:
-        reason = _unusable(reply)
+        reason = unusable(reply)
         if reason:
             left_out[reply["split"]][reason] += 1
         else:
@@ -89,14 +85,6 @@ def whole(asked: Mapping[str, Sequence[Row]], replies: Iterable[Row]) -> tuple[l
             arms[reply["arm"]] = Said(reply["arm"], reply["text"], reply["tokens"])
     joined = [Asked(part, row, said.get((part, row["id"]), {})) for part, rows in asked.items() for row in rows]
     return [one for one in joined if PERSON in one.replies], left_out
-
-
-def _unusable(reply: Row) -> str | None:
-    if not reply["stopped"]:
-        return "unfinished"
-    if not reply["text"].strip():
-        return "empty"
-    return "control_string" if neutralise(reply["text"]) != reply["text"] else None
 
 
 def made(asked: Iterable[Asked], judged: Iterable[Pair], left_out: LeftOut) -> list[Pair]:

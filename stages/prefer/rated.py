@@ -1,9 +1,9 @@
 """What people said who rated blind: sessions, prompts → pairs, and why other answers make none.
 
 A rating may teach only what training may see: pairs of the replies that this stage made to prompts of train and valid.
-Ratings of test, of cal and of the fixed prompts judge the twin, and would no longer if it learned from them: so all
-that `twin rate` asks today is refused. A session that teaches is one of mode `pairs` whose `generations_sha256` is that
-of data/prefer/replies.jsonl, with two of its arms: base, twin, R.
+Ratings of test, of cal and of the fixed prompts judge the twin, and would no longer if it learned from them. A session
+that teaches is one of mode `prefer` whose `generations_sha256` is that of data/prefer/replies.jsonl, with two of its
+arms: base, twin, R.
 """
 
 from collections import Counter
@@ -44,7 +44,7 @@ def _refused(
     reasons = {
         "repeat_or_catch": not answer.counts,
         "prompt_that_judges": answer.prompt_set not in {part for part, _ in prompts},
-        "other_question": session.mode is not Mode.pairs,
+        "other_question": session.mode is not Mode.prefer,
         "other_replies": session.generations_sha256 != replies_sha256,
         "void_session": void(session) is not None,
         "cant_tell": answer.chosen is None,

@@ -10,10 +10,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from stages.prefer.pairs import PERSON
 from twin.config.prefer import PreferConfig, Rejected
 from twin.files import canonical_json, read_jsonl, sha256_file, sha256_text, write_jsonl
 from twin.model import Base, attach, load_base
+from twin.preference import PERSON
 from twin.progress import Eta, Progress
 from twin.reply import Speaker
 from twin.runlog import work_folder

@@ -97,6 +97,7 @@ def summarise(sessions: Sequence[Session], judged: Judged) -> Ratings:
 
 def _of_another(session: Session, judged: Judged) -> str | None:
     differences = {
+        "sessions that teach": session.mode not in SHOWN,
         "sessions of another run": session.run_id != judged.run_id,
         "sessions of another adapter": session.adapter_sha256 != judged.adapter_sha256,
         "sessions of other generations": session.generations_sha256 != judged.generations_sha256,

@@ -4,8 +4,8 @@ The loop is ours; models, tokenizer, LoRA and DoRA layers, loading and file form
 """
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
@@ -27,13 +27,12 @@ from twin.config.memory import MemoryConfig
 from twin.config.model import ModelConfig
 from twin.config.optimizer import OptimizerConfig
 from twin.config.train import TrainConfig
-from twin.errors import ModelError, TrainError
+from twin.errors import TrainError
 from twin.files import read_json, read_jsonl, write_json, write_text
 from twin.identity import Inputs, stage_inputs
 from twin.model import adapt, load_base
-from twin.plan.candidates import Planned
 from twin.plan.memory import Need
-from twin.plan.preflight import budget_bytes, is_out_of_memory, out_of_memory, preflight
+from twin.plan.preflight import preflight, within
 from twin.runlog import record
 from twin.tokens import Encoded, encode_split
 from twin.training.checkpoint import Checkpoint, leftovers, open_checkpoint
@@ -208,7 +207,7 @@ def main() -> None:
     planned = preflight(folder, settings.adapter, settings.train, memory, chain(*rows.values()))
     with open_checkpoint(inputs, FORM) if ranks.rank == 0 else nullcontext() as checkpoint:
         started_s = time.perf_counter()
-        with _within(planned, memory):
+        with within(planned, memory):
             trained = train(folder, rows, settings, checkpoint, ranks)
         training_s = time.perf_counter() - started_s
         mx.clear_cache()
@@ -221,20 +220,6 @@ def main() -> None:
         if left := leftovers():
             print(left)
     ranks.wait()
-
-
-@contextmanager
-def _within(planned: Planned, memory: MemoryConfig) -> Iterator[None]:
-    """Keep MLX from running ahead beyond the budget, and say what would fit if memory runs out all the same."""
-    usable_bytes = budget_bytes(memory)
-    if usable_bytes is not None:
-        mx.set_memory_limit(int(usable_bytes))
-    try:
-        yield
-    except (RuntimeError, MemoryError, ModelError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise out_of_memory(error, planned, memory) from error
 
 
 def _write(trained: Trained, folder: Path, settings: Settings, described: dict[str, Any], need: Need) -> None:

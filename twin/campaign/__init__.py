@@ -5,6 +5,7 @@ world        what the walk asks for, and gets
 engine       the walk, which knows neither DVC nor statistics
 experiments  DVC: compose, run, look up, read
 judging      verdicts of the paired tests → who is ahead
+kept         verdicts that were found once
 journal      what was tried and how long it took, so that a killed campaign goes on
 report       metrics/campaign.json and its table
 """

@@ -4,7 +4,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ import yaml
 
 from twin.campaign import process
 from twin.campaign.journal import State
-from twin.campaign.judging import Finding, Findings
+from twin.campaign.judging import Finding
+from twin.campaign.kept import Said, code, kept
 from twin.campaign.world import Asked, Ended, Measured
 from twin.compare.cache import Objects, dvc_objects
 from twin.compare.groups import Group
@@ -133,12 +134,18 @@ class Dvc:
         }
         return Measured(run.id, train["status"], train["adapter"]["parameters"], facts)
 
-    def compared(self, reference: Sequence[str], compared: Sequence[str]) -> tuple[Findings, str]:
-        """Return the paired tests of two sides on the same prompts, and what they speak of.
+    def compared(self, reference: Sequence[str], compared: Sequence[str]) -> Said:
+        """Return the paired tests of two sides on the same prompts, and what they speak of; each is made once.
 
         Raises:
             DataError, ProvenanceError: they cannot be compared.
         """
+        # A commit is the hash of parameters, metrics and dvc.lock, which has those of all that was stored.
+        sides = [[[name, Run.at(name).commit] for name in side] for side in (reference, compared)]
+        made_of = {"sides": sides, "margins": asdict(self.margins), "code": code()}
+        return kept(made_of, lambda: self._compared(reference, compared))
+
+    def _compared(self, reference: Sequence[str], compared: Sequence[str]) -> Said:
         groups = [Group(tuple(self._read(name) for name in side)) for side in (reference, compared)]
         tree = compare(groups, self.margins)["comparisons"][0]
         found = {_named(name): _finding(name, metric) for name, metric in tree["metrics"].items()}

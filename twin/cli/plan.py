@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from twin.config.adapter import AdapterConfig
+from twin.config.align import AlignConfig, Method
 from twin.config.load import build, load, read
 from twin.config.memory import MemoryConfig
 from twin.config.model import ModelConfig, Origin
@@ -19,6 +20,7 @@ from twin.errors import ConfigError
 if TYPE_CHECKING:
     from twin.plan.candidates import Planned
     from twin.plan.command import Settings
+    from twin.plan.pairs import PairsPlanned
     from twin.plan.shape import Shape
 
 WIDTH = 100
@@ -42,14 +44,18 @@ def plan(
     """Show what training would need, the configurations that fit with their commands, and advice from the data."""
     from twin.plan.advice import advise, read_data
     from twin.plan.candidates import Longest, Planned
+    from twin.plan.pairs import PairsPlanned, PairTokens
     from twin.plan.preflight import dense
 
     now, adapter = load(TrainConfig), load(AdapterConfig)
     train = now if tokens is None else build(TrainConfig, read()["train"] | {"max_tokens": tokens}, "train", TOKENS)
     subject = _find(model)
     length = Longest(train.max_tokens, train.max_tokens)
-    planned = Planned(subject.shape, adapter, train, length, dense(subject.shape))
-    report = _Report(planned, now, subject.settings, _budget(budget, load(MemoryConfig)))
+    align, on_copies = load(AlignConfig), dense(subject.shape)
+    planned = Planned(subject.shape, adapter, train, length, on_copies)
+    any_pair = PairTokens(train.max_tokens, train.max_tokens, train.max_tokens)
+    pairs = PairsPlanned(subject.shape, adapter, align, (any_pair,), train.max_tokens, on_copies)
+    report = _Report(planned, now, pairs, align, subject.settings, _budget(budget, load(MemoryConfig)))
     advice = advise(planned, read_data(), load(OptimizerConfig).learning_rate, subject.option)
     parts = [*report.parts(everything=everything), _block("Advice", _wrapped(advice))]
     typer.echo("\n\n".join(["", *parts]))
@@ -147,16 +153,18 @@ def _metal_gib() -> float | None:
 class _Report:
     planned: "Planned"
     now: TrainConfig
+    pairs: "PairsPlanned"
+    align: AlignConfig
     model: "Settings"
     budget: _Budget
 
     def parts(self, *, everything: bool) -> list[str]:
         """Return the parts of the screen."""
         from twin.plan.candidates import candidates, fitting
-        from twin.plan.preflight import ways_out
+        from twin.plan.ways import ways_out
 
         head = [_block("Model", [_model(self.planned.shape)]), _block("Need", self._need())]
-        head.append(_block("Budget", self._budget()))
+        head += [_block("Budget", self._budget()), _block("DPO", self._preference())]
         shown = [_block("All", self._table(candidates(self.planned)))] if everything else []
         if self.budget.gib is None:
             return [*head, *shown]
@@ -171,7 +179,7 @@ class _Report:
     def _need(self) -> list[str]:
         need, size = self.planned.need, _size
         return [
-            f"{size(need.total)} for {self.planned.title} at {self.planned.layout}, {_times(self.planned)}:",
+            f"{size(need.total)} for {self.planned.title} at {self.planned.layout}, {_times(self.planned.train)}:",
             f"weights {size(need.weights)}, adapter {size(need.adapter)}, optimizer {size(need.optimizer)}, "
             f"kept for the backward pass {size(need.kept)}, passing {size(need.passing)}",
         ]
@@ -184,6 +192,17 @@ class _Report:
         fits = "fits" if self.planned.need.total <= self.budget.usable_bytes else "does not fit"
         declare = f"; declare it with {self.budget.declare}" if self.budget.declare else ""
         return [f"{self.budget.gib:g} GiB ({self.budget.source}): the current configuration {fits}{declare}"]
+
+    def _preference(self) -> list[str]:
+        pairs, usable_bytes = self.pairs, self.budget.usable_bytes
+        off = "" if self.align.method is Method.dpo else "; off (-S align=dpo)"
+        need = f"{_size(pairs.need.total)} for {pairs.title} at {pairs.layout}, {_times(self.align)}{off}"
+        if pairs.need.total <= usable_bytes:
+            return [need]
+        fit = next((one for one in pairs.alike if one.need.total <= usable_bytes), None)
+        if fit is None:
+            return [need, "does not fit, nor does any layout of as many pairs an update"]
+        return [need, f"does not fit; {_size(fit.need.total)} at {fit.layout} do: {self._typed(fit.settings(pairs))}"]
 
     def _table(self, shown: "list[Planned]") -> list[str]:
         head = ("adapter", "batch × accumulate", "checkpointing", "memory", "trained parameters")
@@ -216,7 +235,7 @@ class _Report:
             _block(
                 "Room",
                 [
-                    f"{same[0].title} also fits at {same[0].layout}, {_times(same[0])}: the same gradient, "
+                    f"{same[0].title} also fits at {same[0].layout}, {_times(same[0].train)}: the same gradient, "
                     f"{_size(same[0].need.total)}, about {saved:.0%} less work",
                     self._command(same[0]),
                 ],
@@ -224,10 +243,16 @@ class _Report:
         ]
 
     def _command(self, one: "Planned") -> str:
-        from twin.plan.command import changes, command, overrides
+        from twin.plan.command import changes
+
+        return self._typed(
+            changes("adapter", self.planned.adapter, one.adapter) | changes("train", self.now, one.train)
+        )
+
+    def _typed(self, changed: "Settings") -> str:
+        from twin.plan.command import command, overrides
 
         kept = {key: value for key, value in overrides().items() if not (self.model and key.startswith("model."))}
-        changed = changes("adapter", self.planned.adapter, one.adapter) | changes("train", self.now, one.train)
         return command(kept | self.model | changed)
 
 
@@ -238,8 +263,8 @@ def _model(shape: "Shape") -> str:
     )
 
 
-def _times(one: "Planned") -> str:
-    return f"{one.train.accumulate} such micro-batches an update" if one.train.accumulate > 1 else "one an update"
+def _times(one: TrainConfig | AlignConfig) -> str:
+    return f"{one.accumulate} such micro-batches an update" if one.accumulate > 1 else "one an update"
 
 
 def _size(size_bytes: int) -> str:

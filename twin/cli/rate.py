@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 def rate(
     mode: Annotated[
-        Mode, typer.Option(help="Which is better; which is the person's own; 0 to 3 for the ten prompts.")
+        Mode,
+        typer.Option(
+            help="Which is better; which is the person's own; 0 to 3 for the ten prompts; which is better, to teach."
+        ),
     ] = Mode.pairs,
     rater: Annotated[str | None, typer.Option(help="Who rates; the name of this account when left out.")] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Of the page; 0 is any free one.")] = 0,
@@ -59,4 +62,4 @@ def _tell(ended: "Sitting") -> None:
     reason = ended.ended["void"]
     typer.echo(f"ended          {ended.ended['file']}")
     typer.echo(f"counts         {'yes' if reason is None else f'no: {reason}'}")
-    typer.echo("next           dvc repro promote")
+    typer.echo(f"next           {ended.ended['next']}")

@@ -6,8 +6,9 @@ of work, not of seconds: it orders, and is never shown.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import Field, dataclass, replace
 from functools import cached_property
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from twin.config.adapter import AdapterConfig, Kind
 from twin.config.train import TrainConfig
@@ -21,6 +22,23 @@ RECOMPUTED_PASSES = 4
 # A pass reads the weights once whatever the tokens: about as long as computing so many tokens takes where bandwidth
 # and arithmetic stand as on Apple's chips (4-bit weights at 200 GB/s, 5 TFLOP/s: 7; 16-bit ones: 25).
 READ_TOKENS = 16
+TEMPLATE_TOKENS = 16  # what a chat template writes around a message: ChatML 5, Llama 3's dated header 25 for all
+
+
+class Portions(Protocol):
+    """How an update is cut up; see `TrainConfig` and `AlignConfig`."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    @property
+    def batch(self) -> int: ...  # noqa: D102
+    @property
+    def accumulate(self) -> int: ...  # noqa: D102
+    @property
+    def checkpointing(self) -> bool: ...  # noqa: D102
+
+
+AnyPortions = TypeVar("AnyPortions", bound=Portions)
 
 
 @dataclass(frozen=True)
@@ -68,18 +86,13 @@ class Planned:
 
     @property
     def cost(self) -> float:
-        """Work of an update, in tokens that pass all blocks; DoRA's norms pass the rank like tokens.
-
-        LoRA's own products are some hundredths of the model's and are left out.
-        """
-        passes = RECOMPUTED_PASSES if self.train.checkpointing else PASSES
-        norms = self.adapter.rank if self.adapter.kind is Kind.dora else 0
-        return self.train.accumulate * passes * (self.load.rows * self.load.tokens + READ_TOKENS + norms)
+        """Work of an update."""
+        return work(self.adapter, self.load)
 
     @property
     def title(self) -> str:
         """Its name in tables and messages, such as `DoRA r8`."""
-        return f"{'DoRA' if self.adapter.kind is Kind.dora else 'LoRA'} r{self.adapter.rank}"
+        return title(self.adapter)
 
     @property
     def layout(self) -> str:
@@ -95,6 +108,26 @@ class Planned:
     def settings(self, now: "Planned") -> Settings:
         """Return what turns `now` into this."""
         return changes("adapter", now.adapter, self.adapter) | changes("train", now.train, self.train)
+
+
+def title(adapter: AdapterConfig) -> str:
+    """Return the name of an adapter in tables and messages, such as `DoRA r8`."""
+    return f"{'DoRA' if adapter.kind is Kind.dora else 'LoRA'} r{adapter.rank}"
+
+
+def bound(text: str) -> int:
+    """Return what a message is no longer than, in tokens: no tokenizer makes more of them than there are bytes."""
+    return len(text.encode()) + TEMPLATE_TOKENS
+
+
+def work(adapter: AdapterConfig, load: Load) -> float:
+    """Return the work of an update, in tokens that pass all blocks; DoRA's norms pass the rank like tokens.
+
+    LoRA's own products are some hundredths of the model's and are left out.
+    """
+    passes = RECOMPUTED_PASSES if load.checkpointing else PASSES
+    norms = adapter.rank if adapter.kind is Kind.dora else 0
+    return load.accumulate * passes * (load.rows * load.tokens + READ_TOKENS + norms)
 
 
 def most(shape: Shape, adapter: AdapterConfig, load: Load) -> Need:
@@ -120,7 +153,7 @@ def candidates(now: Planned) -> list[Planned]:
     """
     ranks = sorted({now.adapter.rank, *RANKS}, reverse=True)
     adapters = [replace(now.adapter, kind=kind, rank=rank) for kind in Kind for rank in ranks]
-    found = [now.with_changes(adapter, train) for adapter in adapters for train in layouts(now.train)]
+    found = [now.with_changes(adapter, train) for adapter in adapters for train in layouts(now.train, now.train.ranks)]
 
     def order(one: Planned) -> tuple[float, ...]:
         other_kind, other_rank = one.adapter.kind is not now.adapter.kind, one.adapter.rank != now.adapter.rank
@@ -129,15 +162,15 @@ def candidates(now: Planned) -> list[Planned]:
     return sorted(found, key=order)
 
 
-def layouts(train: TrainConfig) -> Iterator[TrainConfig]:
+def layouts(config: AnyPortions, ranks: int = 1) -> Iterator[AnyPortions]:
     """Yield what learns from the same examples an update: each batch that divides them, checkpointing off and on."""
-    effective = train.batch * train.accumulate
+    effective = config.batch * config.accumulate
     for batch in range(1, effective + 1):
         accumulate, rest = divmod(effective, batch)
-        if rest or accumulate % train.ranks:
+        if rest or accumulate % ranks:
             continue
         for checkpointing in (False, True):
-            yield replace(train, batch=batch, accumulate=accumulate, checkpointing=checkpointing)
+            yield replace(config, batch=batch, accumulate=accumulate, checkpointing=checkpointing)
 
 
 def fitting(now: Planned, usable_bytes: float) -> list[Planned]:

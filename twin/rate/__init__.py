@@ -1,6 +1,7 @@
 """Blind rating in the browser: stored replies → a page on this machine → data/ratings/*.jsonl.
 
     material   what may be shown: replies by prompt, and catch items
+    teaching   the same of replies that teach
     plan       which item shows what where, from a secret key alone
     journal    the unfinished session on disk, a line for each answer
     sitting    what a rater can do: answer, undo, end

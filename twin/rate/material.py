@@ -1,7 +1,7 @@
 """What may be shown: data/generate/, data/split/ → prompts with the replies to choose from."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ ARMS: Final = {
     Mode.identify: (PERSON, CHALLENGER),
     Mode.protocol: (CHALLENGER,),
 }
-"""Arms that are shown, by what is asked."""
+"""Arms that are shown, by what is asked; in mode `prefer` it depends on the prompt."""
 SETS: Final = {Mode.pairs: "test", Mode.identify: "test", Mode.protocol: "protocol"}
 CATCH_SETS: Final = ("valid", "cal")
 """Catch items use no reply that is judged."""
@@ -49,6 +49,10 @@ class Question:
     """(`partner` or `person`, text): what was said earlier, if the arms saw any of it."""
     replies: Mapping[str, str]
     """Arm → text."""
+
+    def showing(self, replies: Mapping[str, str]) -> "Question":
+        """Return the question with these replies only."""
+        return replace(self, replies=replies)
 
     @property
     def key(self) -> Key:
@@ -94,8 +98,9 @@ def material(root: Path, mode: Mode) -> Material:
     rows = read_jsonl(root / GENERATIONS)
     wanted = ARMS[mode]
     every = _questions(rows, SETS[mode], _contexts(root, SETS[mode]))
-    questions = [one for one in every if one.replies.keys() >= set(wanted)]
-    told = [one for one in questions if len({one.replies[arm].strip() for arm in wanted}) == len(wanted)]
+    complete = [one for one in every if one.replies.keys() >= set(wanted)]
+    questions = [one.showing({arm: one.replies[arm] for arm in wanted}) for one in complete]
+    told = [one for one in questions if len({text.strip() for text in one.replies.values()}) == len(wanted)]
     catches = [_catch(one, mode) for name in CATCH_SETS for one in _questions(rows, name, {}) if PERSON in one.replies]
     for what, some in (("prompt whose replies differ", told), ("reply for catch items", catches)):
         if not some:
@@ -125,10 +130,11 @@ def _contexts(root: Path, prompt_set: str) -> dict[str, tuple[Turn, ...]]:
     if not path.exists():
         return {}
     asked = [row["messages"][:-1] for row in read_jsonl(path)]
-    return {sha256_text(canonical_json(messages)): tuple(map(_turn, messages[1:-1])) for messages in asked}
+    return {sha256_text(canonical_json(messages)): tuple(map(turn, messages[1:-1])) for messages in asked}
 
 
-def _turn(message: Mapping[str, str]) -> Turn:
+def turn(message: Mapping[str, str]) -> Turn:
+    """Return who speaks in a chat message, and what."""
     return ("person" if message["role"] == "assistant" else "partner", message["content"])
 
 

@@ -13,7 +13,8 @@ from twin.files import sha256_text
 from twin.rate.journal import ENDED, Journal, Row, create, opened, unfinished
 from twin.rate.material import ARMS, CHALLENGER, Key, Material, material
 from twin.rate.plan import plan
-from twin.rate.sitting import Sitting
+from twin.rate.sitting import NEXT, Sitting
+from twin.rate.teaching import teaching
 from twin.ratings import Answer, Mode, Session, read_sessions, void
 from twin.sequential import CAP, walk
 
@@ -29,7 +30,7 @@ def sitting(root: Path, mode: Mode, rater: str) -> Iterator[Sitting]:
         ModelError: there is no adapter.
         DataError: there is nothing to rate, nothing left to rate, or the session is open elsewhere.
     """
-    shown = material(root, mode)
+    shown = teaching(root) if mode is Mode.prefer else material(root, mode)
     wanted = {"mode": mode.value, "rater": rater, "version": VERSION, **asdict(shown.about)}
     name = unfinished(root, wanted) or _begin(root, shown, wanted)
     with opened(root, name) as journal:
@@ -48,7 +49,7 @@ def _begin(root: Path, shown: Material, wanted: Row) -> str:
     left = [question.key for question in shown.questions if question.key not in rated]
     if not left:
         raise DataError(
-            f"{rater} has rated every prompt of this run ({mode.value}). Go on with `dvc repro promote`, or let "
+            f"{rater} has rated every prompt of this run ({mode.value}). Go on with `{NEXT[mode]}`, or let "
             "somebody else rate: --rater NAME."
         )
     key, id_ = secrets.token_hex(KEY_BYTES), secrets.token_hex(8)
@@ -83,10 +84,11 @@ def _counts(session: Session, shown: Material, mode: Mode) -> bool:
 
 def _known(sessions: Iterable[Session], mode: Mode, rater: str) -> tuple[list[bool], set[Key]]:
     """Return whether the twin won, for each pair decided so far, and what this rater has answered."""
+    shown = set(ARMS.get(mode, ()))
     first: dict[tuple[str, str, str], Answer] = {}
     for session in sessions:
         for answer in session.answers:
-            if answer.counts and set(answer.arms.values()) == set(ARMS[mode]):
+            if answer.counts and shown in (set(), set(answer.arms.values())):
                 first.setdefault((session.rater, answer.prompt_set, answer.prompt_id), answer)
     won = [answer.chosen == CHALLENGER for answer in first.values() if answer.chosen is not None]
     return won, {(prompt_set, id_) for who, prompt_set, id_ in first if who == rater}

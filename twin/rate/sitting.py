@@ -12,7 +12,7 @@ from statistics import median
 from typing import Any, Final
 
 from twin.rate.journal import ENDED, Journal
-from twin.rate.material import ARMS, CHALLENGER, GARBLED, PERSON, Key, Question
+from twin.rate.material import CHALLENGER, PERSON, Key, Question
 from twin.rate.plan import Item
 from twin.ratings import CANT_TELL, Mode, read_sessions, void
 from twin.ratings.session import SCORES, SHOWN, SIDES
@@ -21,6 +21,8 @@ from twin.sequential import CAP, walk
 PACED: Final = 3
 """Answers before a pace is told."""
 LONGEST_S: Final = 3600.0
+NEXT: Final = dict.fromkeys(Mode, "dvc repro promote") | {Mode.prefer: "dvc repro align"}
+"""What takes the ratings up."""
 Row = dict[str, Any]
 
 
@@ -44,7 +46,7 @@ class Sitting:
     same: int = 0
     """Prompts left out, as their replies are the same."""
     ended: Row | None = None
-    """How it ended: why it is void, None if it counts, and its file."""
+    """How it ended: why it is void, None if it counts, its file, and what takes it up."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -170,7 +172,7 @@ class Sitting:
     def _arms(self, item: Item) -> dict[str, str]:
         if self.mode is Mode.protocol:
             return {SHOWN: CHALLENGER}
-        arms = sorted((PERSON, GARBLED) if item.catch else ARMS[self.mode])
+        arms = sorted(self.questions[item.question].replies)
         return dict(zip(SIDES, arms if item.first_left else arms[::-1], strict=True))
 
     def _shown(self, number: int) -> Row:
@@ -194,7 +196,7 @@ class Sitting:
     def _outcome(self) -> Row:
         target = self.journal.target
         (session,) = (one for one in read_sessions(self.journal.root / ENDED) if one.path.name == target.name)
-        return {"void": void(session), "file": target.as_posix()}
+        return {"void": void(session), "file": target.as_posix(), "next": NEXT[self.mode]}
 
 
 def _seconds(value: object) -> float:

@@ -8,7 +8,8 @@ A file is one session, one JSON object a line; names sort as the sessions were b
      "answer": "left", "repeat_of": null, "catch": false, "seconds": 4.2}
     {"kind": "end", "key": "9f…", "answers": 104}
 
-- `mode`: `pairs` (which is better), `identify` (which is the person's own) or `protocol` (0 to 3).
+- `mode`: `pairs` (which is better), `identify` (which is the person's own), `protocol` (0 to 3) or `prefer` (which is
+  better, of replies that teach: no gate counts it).
 - `key`: the salt, in hex; `key_sha256`, the sha256 of that text, is written before the first answer. The salt decides
   the sides (`left_items`): they cannot be chosen afterwards.
 - `item`: 0 to n_items − 1. A session may end early: the sequential test does.

@@ -93,7 +93,7 @@ _HEADER: Mapping[str, tuple[Check, str]] = {
     "run_id": (_text, "a text"),
     "adapter_sha256": (_sha256, "64 hex digits"),
     "generations_sha256": (_sha256, "64 hex digits"),
-    "mode": (lambda value: value in [mode.value for mode in Mode], "pairs, identify or protocol"),
+    "mode": (lambda value: value in [mode.value for mode in Mode], "pairs, identify, protocol or prefer"),
     "key_sha256": (_sha256, "64 hex digits"),
     "n_items": (_count, "a number of items"),
 }

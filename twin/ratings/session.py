@@ -19,6 +19,8 @@ class Mode(Enum):
     pairs = "pairs"
     identify = "identify"
     protocol = "protocol"
+    prefer = "prefer"
+    """Of prompts that teach; no gate counts it."""
 
 
 @dataclass(frozen=True)
