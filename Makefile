@@ -22,7 +22,7 @@ demo: env
 	@dvc repro && twin summary
 
 test: env lint
-	@pytest -n auto --dist loadfile -m 'not slow and not load'
+	@pytest -n auto --dist loadfile -m 'not slow'
 
 slow: env
 	@pytest -n auto --dist loadfile -m slow

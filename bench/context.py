@@ -1,6 +1,8 @@
 """What the context of a live reply costs: entities, facts and trajectory of ten turns, over 71,130 facts with one hub.
 
-python -m bench.context [--messages 400]
+python -m bench.context [--messages 400] [--nearest 0.75] [--graph data/graph/demo.csv]
+
+With `--nearest`, no name in a message is exact, and phrases are compared with all names.
 """
 
 import argparse
@@ -10,6 +12,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, timedelta
 from pathlib import Path
 
@@ -21,6 +24,7 @@ from twin.conversation import Turn
 from twin.embedder.hashing import HashingEmbedder
 from twin.files import write_json
 from twin.graph import EmbeddedGraph, Triple
+from twin.graph.load import load
 from twin.prompt import PromptRecipe
 
 RESULTS = Path("bench/results/context.json")
@@ -46,14 +50,14 @@ def facts(names: list[str], rng: random.Random) -> list[Triple]:
     return list(made.values())
 
 
-def conversation(names: list[str], rng: random.Random) -> list[Turn]:
-    """Return ten turns of some forty words; the last names three entities, now and then the hub."""
+def conversation(names: list[str], rng: random.Random, slips: bool = False) -> list[Turn]:
+    """Return ten turns of some forty words; the last names three entities, the hub now and then, or with slips none."""
     start = datetime.datetime(2026, 1, 1, tzinfo=UTC)
     turns = []
     for place in range(WINDOW):
         said = rng.choices(WORDS(), k=34)
         for name in [rng.choice(names), rng.choice(names), names[0] if rng.random() < 0.2 else rng.choice(names)]:
-            said.insert(rng.randrange(len(said)), name)
+            said.insert(rng.randrange(len(said)), f"{name}s" if slips else name)
         role = "partner" if (WINDOW - place) % 2 else "person"
         turns.append(Turn(str(place), role, f"{' '.join(said)}?", start + timedelta(minutes=place)))  # type: ignore[arg-type]
     return turns
@@ -71,9 +75,16 @@ def timed(call: Callable[[list[Turn]], object], turns: list[Turn]) -> tuple[floa
     return (time.perf_counter() - wall_s) * 1e3, (time.process_time() - processor_s) * 1e3
 
 
+def results_of(nearest: float | None, graph: Path | None) -> Path:
+    parts = [RESULTS.stem, *(["nearest"] if nearest is not None else []), *([graph.stem] if graph else [])]
+    return RESULTS.with_stem("_".join(parts))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--messages", type=int, default=400)
+    parser.add_argument("--nearest", type=float)
+    parser.add_argument("--graph", type=Path, help="facts to ask instead of the made-up ones")
     given = parser.parse_args()
     rng = random.Random(0)
     names = vocabulary(rng)
@@ -85,9 +96,16 @@ def main() -> None:
     print("| part | p50 ms | p95 ms | range ms |\n| --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as folder:
         graph = EmbeddedGraph(Path(folder) / "graph.sqlite")
-        graph.add_all(facts(names, rng))
-        asker = Asker(graph, NOTE)
-        asked = [conversation(names, rng) for _ in range(given.messages)]
+        if given.graph:
+            load(graph, [given.graph])
+            names = [name.replace("-", " ") for name in graph.vocabulary(ENTITIES)]
+        else:
+            graph.add_all(facts(names, rng))
+        asker = Asker(graph, replace(NOTE, nearest=given.nearest))
+        learnt_s = time.perf_counter()
+        asker.learn(embedder.embed)
+        learnt_s = time.perf_counter() - learnt_s
+        asked = [conversation(names, rng, given.nearest is not None) for _ in range(given.messages)]
         parts: dict[str, Callable[[list[Turn]], object]] = {
             "all": lambda turns: build_context(turns, recipe, embedder.embed, asker.ask),
             "graph": lambda turns: asker.ask(turns[-1].content),
@@ -106,9 +124,16 @@ def main() -> None:
         long_ms = (time.perf_counter() - started_s) * 1e3
         graph.close()
     print(f"{found} of {given.messages} messages had facts; one of {len(long):,} characters took {long_ms:.0f} ms")
-    result = {"facts": FACTS, "entities": ENTITIES, "messages": given.messages, "with_facts": found, "target": TARGET}
+    size = {"facts": FACTS, "entities": ENTITIES} if given.graph is None else {"graph": str(given.graph)}
+    if given.nearest is not None:
+        size |= {"nearest": given.nearest, "learnt_s": learnt_s}
+        print(f"{len(names):,} names were read and embedded in {learnt_s:.2f} s")
+    result = size | {"messages": given.messages, "with_facts": found, "target": TARGET}
     result |= {"rows": rows, "long_message": {"characters": len(long), "ms": long_ms}}
-    write_json(RESULTS, {"date": datetime.date.today().isoformat(), "machine": describe()} | result)
+    write_json(
+        results_of(given.nearest, given.graph),
+        {"date": datetime.date.today().isoformat(), "machine": describe()} | result,
+    )
 
 
 if __name__ == "__main__":

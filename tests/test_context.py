@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from tests.augmenting import augment
 from tests.graph_double import Liar, http, served
 from tests.test_prompt import CONFIG, EMBED, RECIPE, turns
-from twin.context import NOTE, Asker, Known, Limits, about, build_context, entities, worded
+from twin.context import NOTE, Asker, Known, Limits, about, build_context, worded
 from twin.conversation import Turn
+from twin.embedder.hashing import HashingEmbedder
+from twin.entities import entities
 from twin.errors import GraphError
 from twin.graph import Edge, EmbeddedGraph, Names, Triple
 from twin.graph.client import GraphClient
@@ -216,6 +218,90 @@ def test_a_graph_behind_http_gives_the_same_context(graph: EmbeddedGraph) -> Non
         assert about(message, client, NOTE) == about(message, graph, NOTE)
         # The server's own table of names is asked, which the client lacks.
         assert about("and GK?", client, NOTE).entities == ("graph-kernel",)
+
+
+HASHING = HashingEmbedder(256)
+
+
+def near(graph: Any, message: str, embed: Any = HASHING.embed, **changes: Any) -> Known:
+    asker = asking(graph, **({"nearest": 0.75} | changes))
+    asker.learn(embed)
+    return asker.ask(message)
+
+
+@pytest.mark.parametrize(
+    ("message", "entity"),
+    [("are the store reviews slow?", "store-review"), ("who wrote the graph kernle", "graph-kernel"), ("Lenas", None)],
+)
+def test_an_inflected_or_misspelled_name_finds_its_entity_only_where_the_nearest_is_wanted(
+    graph: EmbeddedGraph, message: str, entity: str | None
+) -> None:
+    assert near(graph, message, nearest=None).entities == ()
+    found = near(graph, message)
+    assert found.entities == ((entity,) if entity else ()) and found.graph == "ok"
+    assert bool(found.edges) == bool(found.entities)
+
+
+def test_exact_names_win_over_near_ones_and_leave_them_no_word(graph: EmbeddedGraph) -> None:
+    graph.add_all([Triple("store reviews", "p", "x", 0.9), Triple("Lena", "p", "x", 0.9)])
+    assert near(graph, "store reviews").entities == ("store-reviews",)
+    graph.add(Triple("slow store review", "p", "x", 0.9))
+    assert near(graph, "slow store reviews").entities == ("store-reviews",)
+    assert near(graph, "store reviewss, Lena").entities == ("lena", "store-reviews")
+    assert near(graph, "store reviewss, Lena", entities=1).entities == ("lena",)
+
+
+def test_what_names_nothing_finds_nothing_near(graph: EmbeddedGraph) -> None:
+    for nothing in ("", "?!", "what a fine morning for a walk", "the of and", "\x00\ud800", "x" * 100_000, "猫はどこ"):
+        assert near(graph, nothing) == Known(graph="ok")
+    assert near(EmbeddedGraph(), "store reviews") == Known(graph="ok")
+
+
+def test_another_number_is_another_name(graph: EmbeddedGraph) -> None:
+    graph.add(Triple("release build 4421", "made_by", "Lena", 0.9))
+    assert near(graph, "the release builds 4421").entities == ("release-build-4421",)
+    assert near(graph, "the release build 4422").entities == ()
+
+
+def test_a_graph_of_too_many_names_goes_without_and_says_so_once(
+    graph: EmbeddedGraph, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("twin.context.MOST_NAMES", 7)
+    asker = asking(graph, nearest=0.75)
+    asker.learn(HASHING.embed)
+    assert [asker.ask("store reviews, Lena").entities for _ in range(2)] == [("lena",)] * 2
+    (record,) = caplog.records
+    assert "exactly only (the graph in memory names 8 entities; at most 7 are listed.)" in record.getMessage()
+    assert asker.size().startswith("ok: 5 facts about 4 subjects; names are matched exactly only")
+
+
+def test_a_graph_that_cannot_list_its_names_goes_without(caplog: pytest.LogCaptureFixture) -> None:
+    with Liar(http(b"", "503 X")).at() as url, closing(GraphClient(url)) as client:
+        assert near(client, "store reviews", wait_s=20.0).graph.startswith("down: ")
+    assert "exactly only" in caplog.records[0].getMessage() and "answered 503" in caplog.records[0].getMessage()
+
+
+def test_names_and_phrases_are_embedded_on_the_thread_that_asks(graph: EmbeddedGraph) -> None:
+    threads = []
+
+    def embed(texts: Any) -> Any:
+        threads.append(threading.current_thread())
+        return HASHING.embed(texts)
+
+    assert near(graph, "store reviews", embed).entities == ("store-review",)
+    assert threads == [threading.current_thread()] * 2
+
+
+def test_the_wait_is_for_both_questions_of_a_near_name(graph: EmbeddedGraph, monkeypatch: pytest.MonkeyPatch) -> None:
+    asker = asking(graph, nearest=0.75, wait_s=20.0)
+    asker.learn(HASHING.embed)
+    gate, seconds = threading.Event(), iter([0.0, 19.99])
+    monkeypatch.setattr(graph, "traverse", lambda *given, **options: gate.wait(30))
+    monkeypatch.setattr("twin.context.time.monotonic", lambda: next(seconds))
+    assert asker.ask("store reviews").graph == "down: no answer within 20 s"
+    gate.set()
+    assert asker._owed is not None
+    asker._owed.join()
 
 
 def test_the_shipped_settings_are_the_notes() -> None:

@@ -7,6 +7,7 @@ import os
 import random
 from collections import deque
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.graph_double import Waiting, served
-from twin.errors import DataError
+from twin.errors import DataError, GraphError
 from twin.graph import EmbeddedGraph, Graph, Names, Triple
 from twin.graph.client import AsyncGraphClient, GraphClient
 from twin.graph.values import Edge
@@ -202,6 +203,28 @@ class Oracle:
                     if len(paths) < results:
                         queue.append(paths[-1])
         return paths
+
+
+def test_all_names_are_listed_once_or_refused_with_their_count(graph: Graph) -> None:
+    graph.add_all(
+        [Triple(named("B"), "p", named("A")), Triple(named("a"), "p", named("é x")), Triple(named("B"), "q", "z")]
+    )
+    listed = [name for name in graph.vocabulary(1000) if MARK in name]
+    assert listed == [named("a"), named("b"), named("é-x")]
+    with pytest.raises(GraphError, match=r"names \d+ entities; at most 3 are listed"):
+        graph.vocabulary(3)
+
+
+def test_over_http_the_names_of_more_than_500_facts_cannot_be_listed() -> None:
+    store = EmbeddedGraph()
+    store.add_all([Triple(f"n{n}", "p", "hub") for n in range(501)])
+    assert len(store.vocabulary(1000)) == 502
+    with served(store) as url, closing(GraphClient(url)) as client:
+        with pytest.raises(GraphError, match="has 501 facts; over HTTP the names of 500 can be listed"):
+            client.vocabulary(1000)
+        store.delete(subject="n0")
+        assert client.vocabulary(1000) == store.vocabulary(1000)
+    store.close()
 
 
 ENTITY = st.sampled_from("abcdef")

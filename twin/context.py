@@ -4,27 +4,24 @@ Facts are data of others. Whatever the graph does, there is a prompt in bounded 
 training row, token for token.
 """
 
+import logging
 import re
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, TypeVar
 
 from twin.config.fields import Bounds
 from twin.conversation import Turn
+from twin.entities import MOST_NAMES, Nearest, entities, named, with_nearest
 from twin.errors import TwinError
 from twin.graph import Edge, Graph
-from twin.graph.names import LONGEST_PHRASE, words
 from twin.graph.reward import path_reward
 from twin.prompt import Embed, Prompt, PromptRecipe, prompt
-from twin.text import EDGES
 
 T = TypeVar("T")
-MOST_WORDS = 400
-"""Of a message in which entities are looked for: half at its beginning, half at its end."""
-LONGEST_WORD = 80
-ALIAS_CHARACTERS = 2000
-"""Of a message that is sent to the graph for its aliases; it travels in an address."""
+logger = logging.getLogger(__name__)
 WALKED_PATHS = 50
 """Looked at from each entity before the best are kept."""
 REASON_CHARACTERS = 240
@@ -34,15 +31,6 @@ MOST_DOMAINS = 20
 OFF = "off"
 OK = "ok"
 DOWN = "down: "
-
-_FUNCTION = """
-a about after all also am an and any are as at be been before but by can could did do does for from go had has have he
-her here him his how i if in into is it its just let me more my no not now of off on or our out over she should so some
-than that the their them then there these they this to too under until up us was we were what when where which who why
-will with would yes you your
-"""
-FUNCTION_WORDS = frozenset(_FUNCTION.split())
-"""Words that begin and end no name, so that `the` is never an entity; a name like The Who needs an alias."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +48,12 @@ class Limits:
     fact_characters: Annotated[int, Bounds(ge=10, le=2000)]
     wait_s: Annotated[float, Bounds(gt=0, le=60)]
     """For everything the graph is asked for one reply."""
+    nearest: Annotated[float | None, Bounds(gt=0, le=1)]
+    """Least cosine similarity from which a phrase that is no entity's name stands for the nearest one; None: never."""
 
 
-NOTE = Limits(entities=3, triples=5, facts=5, hops=2, min_confidence=0.7, fact_characters=160, wait_s=2.0)
-"""What the research note asks for (question 9); length and wait are ours."""
+NOTE = Limits(entities=3, triples=5, facts=5, hops=2, min_confidence=0.7, fact_characters=160, wait_s=2.0, nearest=None)
+"""What the research note asks for (question 9); length, wait and exact names are ours."""
 
 
 Kind = tuple[str, str, str]
@@ -145,10 +135,36 @@ class Asker:
         self._limits = limits
         self._kinds = kinds
         self._owed: threading.Thread | None = None
+        self._nearest: Nearest | None = None
+        self._without = ""
+
+    def learn(self, embed: Embed) -> None:
+        """Read and embed the graph's names once, if a message's may be like one of them only; else log why not."""
+        if self._limits.nearest is None:
+            return
+        names = self._within(lambda: self._graph.vocabulary(MOST_NAMES))
+        if isinstance(names, str):
+            self._without = f"names are matched exactly only ({names.removeprefix(DOWN)})"
+            logger.warning("%s", self._without)
+        else:
+            self._nearest = Nearest(names, embed, self._limits.nearest)
 
     def ask(self, message: str) -> Known:
         """Return what is known of a message; a graph that fails or stalls is down, and nothing is raised."""
+        if self._nearest is not None:
+            return self._ask_nearest(message, self._nearest)
         answer = self._within(lambda: about(message, self._graph, self._limits, self._kinds))
+        return Known(graph=answer) if isinstance(answer, str) else answer
+
+    def _ask_nearest(self, message: str, nearest: Nearest) -> Known:
+        # Phrases are embedded between two questions and not within one: the embedder is of the thread that asks.
+        started_s = time.monotonic()
+        exact = self._within(lambda: named(message, self._graph, self._limits.entities))
+        if isinstance(exact, str):
+            return Known(graph=exact)
+        found = with_nearest(exact, nearest, self._limits.entities)
+        left_s = max(0.0, self._limits.wait_s - (time.monotonic() - started_s))
+        answer = self._within(lambda: told_of(found, self._graph, self._limits, self._kinds), left_s)
         return Known(graph=answer) if isinstance(answer, str) else answer
 
     def size(self) -> str:
@@ -156,9 +172,10 @@ class Asker:
         answer = self._within(self._graph.stats)
         if isinstance(answer, str):
             return answer
-        return f"{OK}: {answer.total_triples:,} facts about {answer.unique_subjects:,} subjects"
+        told = f"{OK}: {answer.total_triples:,} facts about {answer.unique_subjects:,} subjects"
+        return f"{told}; {self._without}" if self._without else told
 
-    def _within(self, question: Callable[[], T]) -> T | str:
+    def _within(self, question: Callable[[], T], left_s: float | None = None) -> T | str:
         """Return the answer to a question, or why there is none in time."""
         if self._owed is not None and self._owed.is_alive():
             return f"{DOWN}it still owes an earlier answer"
@@ -167,7 +184,7 @@ class Asker:
             target=lambda: answers.append(_answer(question)), name="graph question", daemon=True
         )
         self._owed.start()
-        self._owed.join(self._limits.wait_s)
+        self._owed.join(self._limits.wait_s if left_s is None else left_s)
         if not answers:
             return f"{DOWN}no answer within {self._limits.wait_s:g} s"
         (answer,) = answers
@@ -191,7 +208,15 @@ def about(message: str, graph: Graph, limits: Limits, kinds: Sequence[str] = ())
     Raises:
         GraphError: the graph did not answer, or not in a way that can be used.
     """
-    found = entities(message, graph, limits.entities)
+    return told_of(entities(message, graph, limits.entities), graph, limits, kinds)
+
+
+def told_of(found: tuple[str, ...], graph: Graph, limits: Limits, kinds: Sequence[str] = ()) -> Known:
+    """Return what a graph knows about entities, and their domains by the predicates `kinds`.
+
+    Raises:
+        GraphError: as `about`.
+    """
     best: dict[tuple[str, str, str], tuple[float, Edge]] = {}
     for entity in found:
         for reward, edge in _surest(entity, graph, limits):
@@ -222,52 +247,3 @@ def _surest(entity: str, graph: Graph, limits: Limits) -> list[tuple[float, Edge
     paths = [path for path in walked.paths if all(edge.confidence <= 1 for edge in path.edges)]
     ranked = sorted(((path_reward(path), path.edges[-1]) for path in paths), key=lambda one: -one[0])
     return ranked[: limits.triples]
-
-
-def entities(message: str, graph: Graph, most: int) -> tuple[str, ...]:
-    """Return the entities that a message names, by the graph's aliases, then by its vocabulary, longest names first.
-
-    The vocabulary is not read: phrases of up to four words are looked up in it, so that its size does not matter.
-    """
-    said = _words(message)
-    spans = list(_phrases(said))
-    aliases = graph.aliases(" ".join(said)[:ALIAS_CHARACTERS]) if said else ()
-    called = {match.original.lower(): match.canonical for match in aliases}
-    names = {phrase: called.get(phrase.lower(), phrase) for _, phrase in sorted(spans, key=_telling)}
-    known = graph.known(list(dict.fromkeys([*called.values(), *names.values()])))
-    found = dict.fromkeys(known[name] for name in called.values() if name in known)
-    taken: set[int] = set()
-    for places, phrase in spans:
-        if names[phrase] in known and taken.isdisjoint(places):
-            taken.update(places)
-            found.setdefault(known[names[phrase]])
-    return tuple(found)[:most]
-
-
-def _telling(span: tuple[range, str]) -> tuple[bool, int]:
-    # A graph that looks up a few phrases only gets those that most names are like, from the end, where questions stand.
-    places, _ = span
-    return len(places) > 2, -places.start
-
-
-def _words(message: str) -> list[str]:
-    # Half of a surrogate pair and NUL are in no graph, and no database takes them.
-    plain = message.replace("\0", " ").encode("utf-8", "replace").decode("utf-8")
-    said = [_bare(word) for word in words(plain)]
-    kept = [word for word in said if 0 < len(word) <= LONGEST_WORD]
-    return kept if len(kept) <= MOST_WORDS else [*kept[: MOST_WORDS // 2], *kept[-MOST_WORDS // 2 :]]
-
-
-def _bare(word: str) -> str:
-    return word.strip(EDGES).removesuffix("'s").removesuffix("’s")
-
-
-def _phrases(said: Sequence[str]) -> list[tuple[range, str]]:
-    """Return phrases that may be names, with the places of their words."""
-    plain = [word.lower() in FUNCTION_WORDS for word in said]
-    return [
-        (range(first, first + size), " ".join(said[first : first + size]))
-        for size in range(min(LONGEST_PHRASE, len(said)), 0, -1)
-        for first in range(len(said) - size + 1)
-        if not plain[first] and not plain[first + size - 1]
-    ]

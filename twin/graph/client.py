@@ -24,6 +24,7 @@ from twin.graph.values import (
     DEFAULT_RESULTS,
     MAX_BATCH,
     MAX_BODY_BYTES,
+    MAX_LIMIT,
     AliasMatch,
     Direction,
     Found,
@@ -149,6 +150,16 @@ class AsyncGraphClient:
         except ExceptionGroup as failed:
             raise failed.exceptions[0] from None
         return {name: entity for name, entity in canonical.items() if entity in asked and asked[entity].result()}
+
+    async def vocabulary(self, most: int) -> tuple[str, ...]:
+        """Return the names of all entities, of at most 500 facts."""
+        found = await self.query(limit=MAX_LIMIT)
+        names = sorted({name for fact in found.triples for name in (fact.subject, fact.object)})
+        if found.total > len(found.triples):
+            raise GraphError(f"the graph has {found.total:,} facts; over HTTP the names of {MAX_LIMIT} can be listed.")
+        if len(names) > most:
+            raise GraphError(f"the graph names {len(names):,} entities; at most {most:,} are listed.")
+        return tuple(names)
 
     async def ready(self) -> Ready:
         """Return whether queries can work, which neither `/health` nor `/health/live` tells."""
@@ -288,6 +299,10 @@ class GraphClient:
     def known(self, names: Sequence[str]) -> Mapping[str, str]:
         """Return which names are those of entities, each with the canonical one; the first 48 are asked for."""
         return self._wait(self._client.known(names))
+
+    def vocabulary(self, most: int) -> tuple[str, ...]:
+        """Return the names of all entities, of at most 500 facts."""
+        return self._wait(self._client.vocabulary(most))
 
     def ready(self) -> Ready:
         """Return whether queries can work."""

@@ -112,6 +112,10 @@ class EmbeddedGraph:
         there = self.store.known({*canonical.values()} - {""})
         return {name: entity for name, entity in canonical.items() if entity in there}
 
+    def vocabulary(self, most: int) -> tuple[str, ...]:
+        """Return the names of all entities."""
+        return self.store.vocabulary(most)
+
     def ready(self) -> Ready:
         """Return whether the file can be read."""
         try:

@@ -101,6 +101,15 @@ class Graph(Protocol):
         A graph behind HTTP has no route for this and is asked twice for each name, so of many it sees the first 48.
         """
 
+    def vocabulary(self, most: int) -> tuple[str, ...]:
+        """Return the names of all entities, in the order of their code points.
+
+        A graph behind HTTP has no route for this and lists the names of at most 500 facts.
+
+        Raises:
+            GraphError: there are more than `most`, or more than can be listed.
+        """
+
     def ready(self) -> Ready:
         """Return whether queries can work; a graph that does not answer is not ready, and raises nothing."""
 

@@ -50,6 +50,7 @@ _ADJACENT: Final = {
     "incoming": f"{_TO} {_SUREST}",
     "both": f"SELECT * FROM ({_FROM} {_SUREST}) UNION ALL SELECT * FROM ({_TO} AND subject <> ?1 {_SUREST}) {_SUREST}",
 }
+_ENTITIES: Final = "SELECT subject FROM facts UNION SELECT object FROM facts"
 _KNOWN: Final = (
     "SELECT 1 WHERE EXISTS (SELECT 1 FROM facts WHERE subject = ?1) OR EXISTS (SELECT 1 FROM facts WHERE object = ?1)"
 )
@@ -182,6 +183,14 @@ class Store:
         """Return which entities have an edge: two look-ups in an index each, whatever the size of the graph."""
         with self._using() as connection:
             return {entity for entity in entities if connection.execute(_KNOWN, (entity,)).fetchone()}
+
+    def vocabulary(self, most: int) -> tuple[str, ...]:
+        """Return the names of all entities in the order of their code points; GraphError where they are too many."""
+        with self._using() as connection:
+            (count,) = connection.execute(f"SELECT count(*) FROM ({_ENTITIES})").fetchone()
+            if count > most:
+                raise GraphError(f"{self._place} names {count:,} entities; at most {most:,} are listed.")
+            return tuple(name for (name,) in connection.execute(f"{_ENTITIES} ORDER BY 1"))
 
     def stats(self) -> Stats:
         """Return the size of the graph; predicates of equal count in alphabetical order."""

@@ -117,12 +117,16 @@ def assemble(
 ) -> LiveTwin:
     """Put a twin together around an engine; the arguments are those of `load_twin`."""
     routes = read_routes(settings.voices.routes, engine.names) if len(engine.names) > 1 else []
+    embed = restore(recipe.embedder, embedder).embed
+    asker = Asker(graph, settings.facts, predicates(routes)) if graph else None
+    if asker:
+        asker.learn(embed)
     return LiveTwin(
         recipe,
-        restore(recipe.embedder, embedder).embed,
+        embed,
         engine,
         Gates(settings.gates),
-        asker=Asker(graph, settings.facts, predicates(routes)) if graph else None,
+        asker=asker,
         fact_characters=settings.facts.fact_characters,
         calibration=Calibration.read(evaluation),
         novel_quantile=settings.gates.novel_quantile,
