@@ -87,9 +87,7 @@ SMALL: Final = (
     "-S generate.test_prompts=4 -S evaluate.draws=100"
 )
 """A tenth of the demo's conversations, as brought, and little of everything."""
-PAIRS: Final = (
-    "-S align.updates=2 -S align.validate_every=2 -S prefer.pairs=8 -S prefer.held_out=4 -S prefer.max_new_tokens=8"
-)
+PAIRS: Final = "-S align.updates=2 -S align.validate_every=2 -S prefer.pairs=8 -S prefer.held_out=4"
 EXECUTED: Final = {
     "make demo": Run(also="-o .venv/.synced", says="HOLD"),
     ". .venv/bin/activate": Run(also="&& echo $VIRTUAL_ENV", says=".venv"),

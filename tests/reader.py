@@ -9,6 +9,7 @@ import gzip
 import importlib.util
 import json
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -98,7 +99,7 @@ def type_all(clone: Path) -> None:
     with table(clone / "export.csv") as live, scheduler() as dask:
         environment = {**ENVIRONMENT, **live, **dask, **_minilm()}
         for command, run in EXECUTED.items():
-            started_s = time.perf_counter()
+            began_s, before_s = time.perf_counter(), _processor_s()
             if isinstance(run, Served):
                 serve(command, run, clone, environment)
             elif run.needs and run.needs not in environment:
@@ -106,7 +107,14 @@ def type_all(clone: Path) -> None:
                 continue
             else:
                 _execute(command, run, clone, environment)
-            print(f"{time.perf_counter() - started_s:5.1f} s  {command}", flush=True)
+            wall_s, took_s = time.perf_counter() - began_s, _processor_s() - before_s
+            print(f"{wall_s:5.1f} s, {took_s:5.1f} s of the processor  {command}", flush=True)
+
+
+def _processor_s() -> float:
+    """Return what the commands so far took of the processor."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _minilm() -> dict[str, str]:

@@ -197,6 +197,16 @@ def test_eighty_pairs_by_keyboard_are_all_kept_and_the_page_does_not_grow(tmp_pa
     print(f"{total} items: {middle:.0f} ms an item, 95 % below {slow:.0f}; {early} {late}")
 
 
+@pytest.mark.parametrize(("height", "position"), [(256, "static"), (400, "sticky")])
+def test_the_buttons_leave_room_to_read_at_400_per_cent(tmp_path: Path, page: Any, height: int, position: str) -> None:
+    with serving(make_project(tmp_path)) as server:
+        page.set_viewport_size({"width": height * 8 // 5, "height": height})
+        arrive(page, server)
+        assert page.evaluate("getComputedStyle(document.getElementById('foot')).position") == position
+        told = page.evaluate("document.getElementById('prompt').getBoundingClientRect().bottom")
+        assert told < height
+
+
 def test_a_second_tab_shows_the_same_item_and_an_answer_from_a_tab_behind_is_not_kept(
     tmp_path: Path, page: Any
 ) -> None:
