@@ -143,13 +143,13 @@ EXECUTED: Final = {
     "twin bring rest": Run(needs="SUPABASE_URL", says="data/raw/rest"),
     "dvc exp run -S ingest/source=memory_turns": Run(also=SMALL, says="'report'"),
     "dvc exp run -S generate.graph=demo.csv": Run(
-        instead=(("demo.csv", "data/graph/demo.csv"),), also=f"{SMALL} evaluate", says="'evaluate'"
+        instead=(("demo.csv", "data/graph/demo.csv"),), also=f"{SMALL} generate", says="'generate'"
     ),
-    "dvc exp run -S adapter.rank=8": Run(also=f"{SMALL} align", says="'align'"),
-    "dvc exp run -S adapter=dora_r8 -S adapter/keys=qkvo": Run(also=f"{SMALL} align", says="'align'"),
-    "dvc exp run -S memory=mac16": Run(also=f"{SMALL} align", says="'align'"),
-    "dvc exp run -S train.ranks=2 -S train.accumulate=8": Run(also=f"{SMALL} align", says="'align'"),
-    "dvc exp run -S '+experiment=tags_shuffled'": Run(also=f"{SMALL} align", says="'align'"),
+    "dvc exp run -S adapter.rank=8": Run(also=f"{SMALL} train", says="'train'"),
+    "dvc exp run -S adapter=dora_r8 -S adapter/keys=qkvo": Run(also=f"{SMALL} train", says="'train'"),
+    "dvc exp run -S memory=mac16": Run(also=f"{SMALL} train", says="'train'"),
+    "dvc exp run -S train.ranks=2 -S train.accumulate=8": Run(also=f"{SMALL} train", says="'train'"),
+    "dvc exp run -S '+experiment=tags_shuffled'": Run(also=f"{SMALL} train", says="'train'"),
     "dvc exp run -S align=dpo": Run(also=f"{SMALL} {PAIRS} align", says="'align'"),
     "dvc exp run -S align=dpo_demo -S prefer.rejected=twin": Run(also=f"{SMALL} {PAIRS} align", says="'align'"),
     "dvc exp run -S augment/embedder=minilm": Run(
