@@ -1,7 +1,7 @@
 """The commands that README.md and docs/ show, and what becomes of each: executed, or not and why.
 
-`tests/test_docs.py` checks that each is in one of both lists and would be understood; `tests/shrunk_demo.py` executes
-those of `EXECUTED`, in this order, on the shrunk demo in a fresh clone.
+`tests/test_docs.py` checks that each is in one of the three lists and would be understood; `tests/shrunk_demo.py`
+executes those of `EXECUTED`, in this order, on the shrunk demo in a fresh clone.
 """
 
 import re
@@ -28,7 +28,25 @@ class Run:
     """What its output holds."""
     instead: tuple[tuple[str, str], ...] = ()
     """Words that stand for something of the reader's → what they are here."""
+    also: str = ""
+    """What is typed behind it, mostly to make it small."""
+    first: str = ""
+    """What is typed before it, as the page says in words."""
     stdin: str = ""
+    needs: str = ""
+    """A variable of the environment without which it is left out, as what it would ask does not run here."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """How a command that runs until Ctrl-C is started, asked and stopped."""
+
+    also: str = ""
+    """What is typed behind it."""
+    asked: str = ""
+    """What is got, below the address that it says."""
+    says: str = ""
+    """What the answer holds; the clients that pages show ask too where there is none."""
 
 
 def fenced(text: str, language: str) -> list[str]:
@@ -64,8 +82,17 @@ def overrides(words: list[str]) -> list[str]:
 
 
 RUN_NAME: Final = (("EXPERIMENT", "waived"),)
+SMALL: Final = (
+    "-S ingest/source=memory_turns -S train.updates=2 -S train.validate_every=2 -S generate.max_new_tokens=4 "
+    "-S generate.test_prompts=4 -S evaluate.draws=100"
+)
+"""A tenth of the demo's conversations, as brought, and little of everything."""
+PAIRS: Final = "-S align.updates=2 -S align.validate_every=2 -S prefer.pairs=8 -S prefer.held_out=4"
 EXECUTED: Final = {
+    "make demo": Run(also="-o .venv/.synced", says="HOLD"),
+    ". .venv/bin/activate": Run(also="&& echo $VIRTUAL_ENV", says=".venv"),
     "dvc repro": Run(),
+    "LD_PRELOAD=libopenblas.so.0 dvc repro": Run(says="up to date"),
     "twin summary": Run(says="HOLD"),
     "twin plan": Run(says="MiB"),
     "twin plan qwen2.5-7b --budget 10.67": Run(says="GiB"),
@@ -93,54 +120,68 @@ EXECUTED: Final = {
     "dvc metrics diff HEAD EXPERIMENT --md": Run(instead=RUN_NAME),
     "dvc plots show && dvc exp show --only-changed": Run(says="waived"),
     "twin sweep adapter.rank --picture sweep.svg": Run(says="sweep.svg"),
+    "twin serve": Served("--port 0", "/models", "twin"),
+    "twin serve --graph data/graph/demo.csv": Served("--port 0"),
+    "twin graph serve": Served("--port 0", "/api/knowledge?subject=staging%20deploy", "mira"),
+    "twin rate": Served("", "state", '"mode": "pairs"'),
+    "twin rate --mode identify": Served("", "state", '"mode": "identify"'),
+    "twin rate --mode protocol": Served("", "state", '"mode": "protocol"'),
     "twin bring export.csv": Run(says="data/raw/memory_turns"),
     "git commit -m 'Bring memory_turns' data/raw/memory_turns.dvc": Run(),
     "twin bring 'turns-*.csv.gz' more.jsonl --as memory_turns --force": Run(says="written"),
     "twin bring dump.sql --as dump": Run(says="data/raw/dump"),
     "twin bring conversations.json --as chatgpt": Run(says="data/raw/chatgpt"),
-}
-"""In the order in which they are executed."""
-
-TRAINS = "trains a model again: minutes; the shrunk campaign and tests of the stages run such overrides"
-REAL_BASE = "downloads a base of gigabytes, for a Mac"
-LIVE_TABLE = "needs a live table; tests/test_source_postgres.py and test_source_rest.py bring from one"
-NOT_EXECUTED: Final = {
-    "make demo": "makes an environment first; its pipeline is what runs here",
-    "make test": "makes an environment and runs all tests",
-    ". .venv/bin/activate": "is of the reader's shell",
-    "dvc exp run -S '+experiment=2_dora_r32_3b'": REAL_BASE,
-    "dvc exp run -S align=dpo": "of a 4-bit base",
-    "dvc exp run -S memory=mac16": TRAINS,
-    "dvc exp run -S adapter.rank=8": TRAINS,
-    "dvc exp run -S adapter=dora_r8 -S adapter/keys=qkvo": TRAINS,
-    "dvc exp run -S '+experiment=tags_shuffled'": TRAINS,
-    "dvc exp run -S align=dpo_demo -S prefer.rejected=twin": TRAINS,
-    "dvc exp run -S train.ranks=2 -S train.accumulate=8": f"{TRAINS}; tests/test_ranks.py",
-    "dvc exp run -S generate.graph=demo.csv": "answers all prompts again; tests/test_generate.py has arm F",
-    "dvc exp run -S augment/embedder=minilm": "needs 91 MB of weights; tests/test_embedder_models.py",
-    "dvc exp run -S augment.scheduler=tcp://10.0.0.5:8786": "needs a Dask scheduler; tests/test_augment.py starts one",
-    "dvc exp run -S ingest/source=memory_turns": TRAINS,
+    "twin bring conversations.json --as claude": Run(
+        instead=(("conversations.json", "claude.json"),), says="data/raw/claude"
+    ),
+    "twin bring postgres": Run(needs="DATABASE_URL", says="data/raw/postgres"),
+    "twin bring --refresh --as postgres": Run(
+        first='"$PSQL" --quiet --command "$LATER" "$DATABASE_URL"',
+        needs="DATABASE_URL",
+        says="only what is new was read",
+    ),
+    "twin bring rest": Run(needs="SUPABASE_URL", says="data/raw/rest"),
+    "dvc exp run -S ingest/source=memory_turns": Run(also=SMALL, says="'report'"),
+    "dvc exp run -S generate.graph=demo.csv": Run(
+        instead=(("demo.csv", "data/graph/demo.csv"),), also=f"{SMALL} generate", says="'generate'"
+    ),
+    "dvc exp run -S adapter.rank=8": Run(also=f"{SMALL} train", says="'train'"),
+    "dvc exp run -S adapter=dora_r8 -S adapter/keys=qkvo": Run(also=f"{SMALL} train", says="'train'"),
+    "dvc exp run -S memory=mac16": Run(also=f"{SMALL} train", says="'train'"),
+    "dvc exp run -S train.ranks=2 -S train.accumulate=8": Run(also=f"{SMALL} train", says="'train'"),
+    "dvc exp run -S '+experiment=tags_shuffled'": Run(also=f"{SMALL} train", says="'train'"),
+    "dvc exp run -S align=dpo": Run(also=f"{SMALL} {PAIRS} align", says="'align'"),
+    "dvc exp run -S align=dpo_demo -S prefer.rejected=twin": Run(also=f"{SMALL} {PAIRS} align", says="'align'"),
+    "dvc exp run -S augment/embedder=minilm": Run(
+        also=f"-S augment.embedder.folder=$MINILM {SMALL} augment", needs="MINILM", says="'augment'"
+    ),
+    "dvc exp run -S augment.scheduler=tcp://10.0.0.5:8786": Run(
+        instead=(("tcp://10.0.0.5:8786", "$SCHEDULER"),), also=f"{SMALL} augment", needs="SCHEDULER", says="'augment'"
+    ),
     "dvc exp run -S ingest.source=slack -S +ingest.roles.member=partner -S +ingest.authors.mira=person "
-    "-S +ingest.authors.sam=partner": "needs a group chat; tests/test_ingest_rules.py",
+    "-S +ingest.authors.sam=partner": Run(first="twin bring slack.csv --as slack", also="split", says="'split'"),
+    "dvc exp remove -A && dvc gc -w": Run(stdin="y\n", says="Removed"),
+}
+"""In the order in which they are executed. Of what trains, a tenth of the history and as far as the named stage."""
+
+BY_TEST: Final = {
+    "make test": ".ci/run",
+    "twin promote --rollback": "tests/test_apply.py::"
+    "test_typed_as_the_pages_show_a_champion_is_listed_fetched_and_taken_back",
+    "dvc artifacts get . twin --stage champion": "tests/test_apply.py::"
+    "test_typed_as_the_pages_show_a_champion_is_listed_fetched_and_taken_back",
+    "twin compare A1,A2,A3 B1,B2,B3": "tests/test_compare.py::"
+    "test_typed_as_the_pages_show_three_seeds_a_side_are_compared",
+}
+"""Executed as it is shown, by a test or by CI itself."""
+
+REAL_BASE: Final = "downloads a base of gigabytes, for a Mac"
+NOT_EXECUTED: Final = {
+    "dvc exp run -S '+experiment=2_dora_r32_3b'": REAL_BASE,
     "dvc exp run --queue -S 'adapter.rank=8,16,32' -S 'train.seed=17,18,19' && dvc queue start": "nine runs",
-    "LD_PRELOAD=libopenblas.so.0 dvc repro": "needs Debian's libopenblas0",
     "twin campaign note --hours 20": REAL_BASE,
-    "twin campaign geometry": TRAINS,
-    "twin chat --samples 4": "needs the re-ranker of an +experiment=sampled run; tests/test_chat.py",
-    "twin serve": "runs until Ctrl-C, and is the next without facts",
-    "twin serve --graph data/graph/demo.csv": "runs until Ctrl-C; tests/reader.py starts one and asks what pages ask",
-    "twin graph serve": "runs until Ctrl-C; tests/test_graph_contract.py",
-    "twin rate": "is for people; tests/test_rate_browser.py rates through it",
-    "twin rate --mode identify": "is for people; tests/test_rate.py",
-    "twin rate --mode protocol": "is for people; tests/test_rate.py",
-    "twin rate --mode prefer": "is for people; tests/test_rate_prefer.py",
-    "twin promote --rollback": "needs a champion; tests/test_apply.py",
-    "dvc artifacts get . twin --stage champion": "needs a champion; tests/test_apply.py",
-    "twin compare A1,A2,A3 B1,B2,B3": "needs six runs; tests/test_compare.py",
-    "twin bring postgres": LIVE_TABLE,
-    "twin bring rest": LIVE_TABLE,
-    "twin bring --refresh --as postgres": LIVE_TABLE,
-    "twin bring conversations.json --as claude": "would need an export of its own name; tests/test_source_claude.py",
-    "dvc exp remove -A && dvc gc -w": "throws runs away, and asks",
+    "twin rate --mode prefer": "needs the replies of a run with align=dpo; tests/test_rate_prefer.py rates such",
+    "twin campaign geometry": "nine runs; tests/shrunk_campaign.py walks a queue",
+    "twin chat --samples 4": "needs the re-ranker of an +experiment=sampled run",
 }
 """With the reason; tests/test_docs.py checks that they would be understood."""

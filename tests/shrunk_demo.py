@@ -4,9 +4,7 @@ CI runs it. The shrinking is an edit in conf/, so it also shows that `dvc repro`
 """
 
 import json
-import os
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from omegaconf import OmegaConf
 
 from tests.documented import EXECUTED
 from tests.reader import type_all
+from tests.typed import ENVIRONMENT
 from twin.identity import locked_inputs, run_id
 
 ROOT = Path(__file__).parents[1]
@@ -21,15 +20,6 @@ SHRINK = {
     "train/demo.yaml": {"updates": 24, "validate_every": 12},
     "generate/demo.yaml": {"test_prompts": 12, "max_new_tokens": 48},
     "evaluate/standard.yaml": {"draws": 500},
-}
-
-
-ENVIRONMENT = {
-    **os.environ,
-    "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-    "PAGER": "cat",
-    "DVC_PAGER": "cat",
-    "COLUMNS": "200",
 }
 
 
@@ -56,7 +46,7 @@ def main() -> None:
         for name, value in {"user.name": "Reader", "user.email": "reader@example.org"}.items():
             shell("git", "config", name, value, cwd=clone)
         shell("git", "commit", "--quiet", "--all", "--message", "The shrunk demo", cwd=clone)
-        type_all(clone, ENVIRONMENT)
+        type_all(clone)
     print(f"{len(EXECUTED)} commands of the pages do what they say\nshrunk-demo: 1 passed, 0 failed")
 
 

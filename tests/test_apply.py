@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from tests.structure import ROOT
+from tests.typed import said
 from twin.cli import promote as command
 from twin.errors import ConfigError, DataError, ProvenanceError
 from twin.files import read_json, sha256_file, write_json
@@ -407,6 +408,16 @@ def test_the_command_says_what_it_did_and_how_to_undo_it(
     assert "there is no champion now" in told and "undo it        twin promote --apply" in told
     with pytest.raises(ConfigError, match="three things to do"):
         command.promote(act=True, back=True)
+
+
+def test_typed_as_the_pages_show_a_champion_is_listed_fetched_and_taken_back(project: Path) -> None:
+    apply(project, verified)
+    assert "v0.0.1" in said("gto show", project)
+    said("dvc artifacts get . twin --stage champion", project)
+    assert (project / "adapter/adapters.safetensors").read_text() == "a"
+    shutil.rmtree(project / "adapter")
+    assert "there is no champion now" in said("twin promote --rollback", project)
+    assert champion(project) == (None, None, "latest v0.0.1")
 
 
 def test_trailers_are_those_of_the_last_paragraph() -> None:

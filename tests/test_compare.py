@@ -16,6 +16,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from tests.typed import said
 from twin.cli import app
 from twin.compare import render
 from twin.compare.cache import dvc_objects
@@ -458,7 +459,7 @@ def keep(cache: Path, data: bytes, suffix: str = "") -> str:
     return md5
 
 
-def write_run(root: Path, run: Stored, rate: str = "0.1") -> None:
+def write_run(root: Path, run: Stored, seed: int = 1) -> None:
     """Write what git and DVC's cache hold of a finished run."""
     cache = root / ".dvc/cache/files/md5"
     md5s, stages = dict[str, str](), dict[str, Any]()
@@ -472,14 +473,23 @@ def write_run(root: Path, run: Stored, rate: str = "0.1") -> None:
         stages[stage] = {
             "cmd": stage,
             "deps": [{"path": path, "md5": md5s[path]} for path in DEPS[stage]],
-            "params": {"params.yaml": {"train": {"seed": 1, "rate": "1e-05"}}} if stage == "train" else {},
+            "params": {"params.yaml": {"train": {"seed": seed, "rate": "1e-05"}}} if stage == "train" else {},
             "outs": [{"path": folder, "md5": md5s[folder]} for folder in folders],
         }
     (root / "metrics").mkdir(exist_ok=True)
     (root / "metrics/evaluate.json").write_text(json.dumps({"instrument": {"state": run.instrument}}))
     (root / "metrics/train.json").write_text(json.dumps(run.train))
-    (root / "params.yaml").write_text("train: {seed: 1, rate: 1.0e-05}\ngenerate: {max_new_tokens: 64}\n")
+    (root / "params.yaml").write_text(f"train: {{seed: {seed}, rate: 1.0e-05}}\ngenerate: {{max_new_tokens: 64}}\n")
     (root / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}))
+
+
+def git(*arguments: str) -> None:
+    subprocess.run(["git", *arguments], check=True)
+
+
+def commit(message: str) -> None:
+    git("add", "-A")
+    git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", message)
 
 
 @pytest.fixture
@@ -490,8 +500,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / ".dvc/config").write_text("[core]\n    analytics = false\n")
     (tmp_path / ".gitignore").write_text("/.dvc/cache\n/.dvc/tmp\n")
     write_run(tmp_path, stored())
-    for command in (["init", "-q"], ["add", "-A"], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "a"]):
-        subprocess.run(["git", *command], check=True)
+    git("init", "-q")
+    commit("a")
     write_run(tmp_path, stored("b", nats=20.0 - TOKENS * math.log(2)))
     return tmp_path
 
@@ -516,6 +526,16 @@ def test_the_command_writes_the_same_bytes_every_time(project: Path) -> None:
     wide = [*arguments, "--margin-bits-per-token", "2"]
     assert "better" not in CliRunner().invoke(app, wide).output.split("workspace (", 1)[1]
     assert json.loads(written[0][1])["comparisons"][0]["metrics"]["bits_per_token"]["verdict"] == "better"
+
+
+def test_typed_as_the_pages_show_three_seeds_a_side_are_compared(project: Path) -> None:
+    for name, nats in (("A", 20.0), ("B", 20.0 - TOKENS * math.log(2))):
+        for seed in (1, 2, 3):
+            write_run(project, stored(f"{name}{seed}", nats=nats + seed / 100), seed)
+            commit(f"{name}{seed}")
+            git("tag", f"{name}{seed}")
+    told = said("twin compare A1,A2,A3 B1,B2,B3", project)
+    assert "better" in told
 
 
 def test_an_output_that_is_not_in_the_cache_names_the_ways_back(project: Path) -> None:

@@ -4,6 +4,7 @@
 """
 
 import argparse
+import ast
 import re
 import shlex
 from pathlib import Path
@@ -15,7 +16,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from stages.promote.document import SOURCES
-from tests.documented import EXECUTED, NOT_EXECUTED, PAGES, fenced, overrides, shown, steps
+from tests.documented import BY_TEST, EXECUTED, NOT_EXECUTED, PAGES, fenced, overrides, shown, steps
 from tests.structure import ROOT
 from twin.cli import app
 from twin.config.compose import checked, compose
@@ -77,17 +78,30 @@ def composed(given: list[str]) -> None:
 
 
 def test_every_shown_command_is_executed_or_listed_with_a_reason() -> None:
-    told = EXECUTED.keys() | NOT_EXECUTED.keys()
+    lists = (EXECUTED.keys(), BY_TEST.keys(), NOT_EXECUTED.keys())
+    told = set().union(*lists)
     assert sorted(SHOWN.keys() - told) == [], "execute it on the shrunk demo, or say in tests/documented.py why not"
     assert sorted(told - SHOWN.keys()) == [], "no page shows it any more"
-    assert sorted(EXECUTED.keys() & NOT_EXECUTED.keys()) == []
+    assert sum(map(len, lists)) == len(told), "a command is in two lists"
     assert all(len(reason.split()) > 1 for reason in NOT_EXECUTED.values())
 
 
-def test_the_named_tests_of_what_is_not_executed_exist() -> None:
-    named = {name for reason in NOT_EXECUTED.values() for name in re.findall(r"(?:tests/)?(\w+\.py)", reason)}
-    assert len(named) > 5
-    assert [name for name in sorted(named) if not (ROOT / "tests" / name).exists()] == []
+def test_files_that_reasons_name_exist() -> None:
+    named = {name for reason in NOT_EXECUTED.values() for name in re.findall(r"tests/\w+\.py", reason)}
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize(("command", "place"), BY_TEST.items(), ids=lambda one: one)
+def test_what_is_left_to_another_test_is_executed_there_as_it_is_shown(command: str, place: str) -> None:
+    file, _, name = place.partition("::")
+    text = (ROOT / file).read_text(encoding="utf-8")
+    held = text.splitlines() if not name else re.findall(r'said\("([^"]+)"', source_of(text, name))
+    assert command in held
+
+
+def source_of(text: str, name: str) -> str:
+    found = next(one for one in ast.parse(text).body if isinstance(one, ast.FunctionDef) and one.name == name)
+    return str(ast.get_source_segment(text, found))
 
 
 def test_only_known_programs_are_shown() -> None:

@@ -16,7 +16,7 @@ from twin.ratings import Mode, read_sessions, void
 
 KEYS = {"left": ("1", "ArrowLeft"), "right": ("2", "ArrowRight"), "cant_tell": ("0", " ")}
 REBOUND = "--host-resolver-rules=MAP evil.example 127.0.0.1"
-WIDTHS = (360, 768, 1280)
+WIDTHS = (320, 768, 1280)  # the least is 1280 at 400 %, WCAG 1.4.10
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +145,80 @@ def test_a_button_reached_by_tab_is_pressed_by_space_and_focus_returns_to_the_qu
         ready(page, "item 2 of")
         assert given(server) == ["left"]
         assert page.evaluate("document.activeElement.id") == "question"
+
+
+def test_a_screen_reader_is_told_the_question_both_replies_and_the_keys(tmp_path: Path, page: Any) -> None:
+    with serving(make_project(tmp_path)) as server:
+        arrive(page, server)
+        page.keyboard.press("1")
+        ready(page, "item 2 of")
+        told = page.locator("body").aria_snapshot()
+        for one in (
+            'status: item 2 of at most 78', 'progressbar "Items answered"', 'heading "Which reply is the better one',
+            'heading "The other person wrote"', 'region "Reply 1"', 'region "Reply 2"',
+            'group "Which reply is the better one', 'button "Reply 1 1 or ←"', 'button "u undo"',
+        ):  # fmt: skip
+            assert one in told, f"{one}\n{told}"
+        order = []
+        for _ in range(4):
+            page.keyboard.press("Tab")
+            order.append(page.evaluate("document.activeElement.innerText.split('\\n')[0]"))
+        assert order == ["Reply 1", "Can’t tell", "Reply 2", "u undo"]
+        assert page.evaluate("document.getAnimations().length") == 0
+
+
+PACE = """() => { window.took = []; let pressed = 0;
+  addEventListener("keydown", () => { pressed = performance.now(); }, true);
+  new MutationObserver(() => requestAnimationFrame(() => setTimeout(() => took.push(performance.now() - pressed))))
+    .observe(document.getElementById("where"), { childList: true }); }"""
+
+
+def held(page: Any) -> dict[str, float]:
+    """What the page holds after its garbage was collected."""
+    session = page.context.new_cdp_session(page)
+    session.send("HeapProfiler.collectGarbage")
+    session.send("Performance.enable")
+    found = {one["name"]: one["value"] for one in session.send("Performance.getMetrics")["metrics"]}
+    session.detach()
+    return {name: found[name] for name in ("Nodes", "JSEventListeners", "JSHeapUsedSize")}
+
+
+@pytest.mark.slow
+def test_eighty_pairs_by_keyboard_are_all_kept_and_the_page_does_not_grow(tmp_path: Path, page: Any) -> None:
+    root = make_project(tmp_path, test_prompts=80)
+    with serving(root) as server:
+        watch = arrive(page, server)
+        page.evaluate(PACE)
+        (journal,) = root.glob(".work/ratings/*/journal.jsonl")
+        total = state(server)["n_items"]
+        assert total == 80 + 16 + 8
+        for number in range(total):
+            press(page, server, number)
+            assert journal.read_text().count('"kind": "answer"') == number + 1
+            if number == 9:
+                early = held(page)
+        took_ms = sorted(page.evaluate("took"))
+        late = held(page)
+        page.keyboard.press("Enter")
+        page.get_by_role("heading", name="This session counts. Thank you.").wait_for()
+        watch.assert_quiet(f"127.0.0.1:{server.server_port}")
+    (found,) = read_sessions(root / "data/ratings")
+    assert (len(found.answers), void(found)) == (total, None)
+    assert late["Nodes"] <= early["Nodes"] + 100, (early, late)
+    assert late["JSEventListeners"] <= early["JSEventListeners"] + 10, (early, late)
+    assert late["JSHeapUsedSize"] <= early["JSHeapUsedSize"] + 500_000, (early, late)
+    middle, slow = took_ms[len(took_ms) // 2], took_ms[len(took_ms) * 95 // 100]
+    print(f"{total} items: {middle:.0f} ms an item, 95 % below {slow:.0f}; {early} {late}")
+
+
+@pytest.mark.parametrize(("height", "position"), [(256, "static"), (400, "sticky")])
+def test_the_buttons_leave_room_to_read_at_400_per_cent(tmp_path: Path, page: Any, height: int, position: str) -> None:
+    with serving(make_project(tmp_path)) as server:
+        page.set_viewport_size({"width": height * 8 // 5, "height": height})
+        arrive(page, server)
+        assert page.evaluate("getComputedStyle(document.getElementById('foot')).position") == position
+        told = page.evaluate("document.getElementById('prompt').getBoundingClientRect().bottom")
+        assert told < height
 
 
 def test_a_second_tab_shows_the_same_item_and_an_answer_from_a_tab_behind_is_not_kept(

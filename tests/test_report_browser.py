@@ -18,7 +18,7 @@ from tests.structure import ROOT
 from tools.plots_page.__main__ import PACKAGES
 from twin.compare.page import page as compared
 
-WIDTHS = (360, 768, 1280)
+WIDTHS = (320, 768, 1280)  # the least is 1280 at 400 %, WCAG 1.4.10
 COLUMN = "(table, column) => [...table.tBodies[0].rows].map(row => row.cells[column].textContent.trim())"
 CONTRAST = """() => {
   const channel = value => (value /= 255) <= 0.03928 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
@@ -183,6 +183,22 @@ def test_a_table_of_lines_is_still_a_table_on_a_phone(open_page: Any) -> None:
     assert table.get_by_role("row").count() == 15
     assert table.get_by_role("rowheader", name="protocol").count() == 1
     assert table.get_by_role("columnheader").count() == 7
+
+
+@pytest.mark.parametrize("name", ["run", "compare"])
+def test_on_a_phone_no_table_of_numbers_is_cut(open_page: Any, name: str) -> None:
+    page = open_page(name, viewport={"width": 360, "height": 800})
+    wide = page.eval_on_selector_all(
+        ".lines", "all => all.map(one => one.parentElement).map(one => one.scrollWidth > one.clientWidth)"
+    )
+    assert len(wide) >= (4 if name == "run" else 1)
+    assert not any(wide)
+
+
+def test_whoever_wants_no_motion_gets_none(open_page: Any) -> None:
+    behaviour = "getComputedStyle(document.documentElement).scrollBehavior"
+    assert open_page().evaluate(behaviour) == "smooth"
+    assert open_page(reduced_motion="reduce").evaluate(behaviour) == "auto"
 
 
 def test_charts_have_a_role_and_say_what_they_show(open_page: Any) -> None:

@@ -145,7 +145,7 @@ def _named(material: Material) -> dict[str, Any]:
             False,
         ),
         ("from … to", f"{ingest['first'][:10]} … {ingest['last'][:10]}", False),
-        ("decoding", "; ".join(one for one in decision["decoding"] if not one.startswith("arms")), False),
+        ("decoding", "; ".join(one for one in decision["decoding"] if not one.startswith(("arms", "run_id"))), False),
     ]
     run_id = decision["run"]["id"]
     return {"run_id": run_id, "identity": identity, "reproduce": again, "links": LINKS, "hashes": decision["hashes"]}

@@ -33,7 +33,7 @@ def gates(decision: Tree) -> list[dict[str, Any]]:
     found = [
         {
             "name": name,
-            "why": why[name],
+            "why": why[name].removeprefix("awaiting_human: "),
             "open": gate["state"] in ("FAIL", "UNKNOWN"),
             **dict(zip(("sign", "state", "style"), SIGNS[gate["state"]], strict=True)),
             **{key: gate.get(key) for key in ("value", "bound", "threshold", "n")},

@@ -20,7 +20,7 @@ SHORT: Final = {
     "bits_per_token": "bits per token",
     "bits_per_byte": "bits per byte",
     "rubric_test": "the rubric of the test prompts",
-    "protocol10": "that of the ten fixed prompts",
+    "protocol10": "the rubric of the ten fixed prompts",
 }
 UNITS: Final = {
     "bits_per_token": "bits per token, fewer are better",
@@ -57,6 +57,7 @@ def _comparison(place: int, one: Tree) -> Tree:
         "measured": measured,
         "adjusted": adjusted,
         "refused": refused,
+        "notes": [_titled(note) for note in one["notes"]],
         "wins": charts.wins(f"c{place}-wins", side) if side else None,
         "params": [(key, *map(str, values)) for key, values in one["differs"]["params"].items()],
     }
@@ -67,7 +68,17 @@ def _told(measured: list[Tree]) -> str:
     by_verdict: dict[str, list[str]] = {}
     for metric in measured:
         by_verdict.setdefault(metric["verdict"], []).append(metric["short"])
-    return "; ".join(f"{verdict} in {' and '.join(names)}" for verdict, names in by_verdict.items()) or "not comparable"
+    return "; ".join(f"{verdict} in {_listed(names)}" for verdict, names in by_verdict.items()) or "not comparable"
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def _titled(note: str) -> str:
+    """Return a note about a measure with its name as the table has it."""
+    name, colon, rest = note.partition(": ")
+    return f"{UNITS[name]}: {rest}" if colon and name in UNITS else note
 
 
 def _metric(id_: str, name: str, found: Tree) -> Tree:

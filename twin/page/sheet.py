@@ -76,8 +76,14 @@ def ticked(text: str) -> Markup:
     """Return a sentence of ours whose commands stand in `ticks`, with these as code."""
     parts = text.split("`")
     return Markup("").join(
-        Markup("<code>{}</code>").format(one) if place % 2 else one for place, one in enumerate(parts)
+        Markup("<code>{}</code>").format(_command(one)) if place % 2 else one for place, one in enumerate(parts)
     )
+
+
+def _command(text: str) -> Markup:
+    """Return a command whose options are not broken behind their hyphen."""
+    option = Markup('<span class="option">{}</span>').format
+    return Markup(" ").join(option(word) if word.startswith("-") else word for word in text.split(" "))
 
 
 def number(value: Any, decimals: int = 3) -> str:
