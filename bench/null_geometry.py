@@ -12,14 +12,18 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from bench.machine import describe
+from twin.campaign.experiments import finding, named
+from twin.campaign.judging import adjusted, against_all, comparison
 from twin.files import read_json, write_json
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "bench/results/null_geometry.json"
+BY = ("likelihood", "rubric_test")
 KINDS = ("tags_none", "tags_context", "tags_shuffled")
 GIT = ("-c", "user.name=bench", "-c", "user.email=bench@localhost")
 
@@ -62,6 +66,16 @@ def verdicts(clone: Path, none: str, context: str, shuffled: str) -> dict[str, A
     return found
 
 
+def geometry(found: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return what `twin campaign geometry` concludes: *better* takes being better than no tag and than the placebo."""
+    pairs = {
+        (pair, "tagged"): {named(name): finding(name, one) for name, one in metrics.items()}
+        for pair, metrics in found.items()
+    }
+    told = adjusted(pairs)
+    return against_all([comparison("tagged", pair, told[pair, "tagged"], BY) for pair, _ in pairs])
+
+
 def main() -> None:
     """Run, compare and print."""
     parser = argparse.ArgumentParser(prog="python -m bench.null_geometry", description=(__doc__ or "").splitlines()[0])
@@ -78,7 +92,9 @@ def main() -> None:
     for name, metrics in found.items():
         for metric, measured in metrics.items():
             print(f"{name}, {metric}: {measured['verdict']} {measured['difference']}")
-    write_json(RESULTS, {"date": str(datetime.date.today()), "machine": describe(), "seeds": seeds, "verdicts": found})
+    print(f"the verdict on the trajectory: {geometry(found)}")
+    header = {"date": str(datetime.date.today()), "machine": describe(), "seeds": seeds, "verdict": geometry(found)}
+    write_json(RESULTS, header | {"verdicts": found})
 
 
 if __name__ == "__main__":

@@ -148,7 +148,7 @@ class Dvc:
     def _compared(self, reference: Sequence[str], compared: Sequence[str]) -> Said:
         groups = [Group(tuple(self._read(name) for name in side)) for side in (reference, compared)]
         tree = compare(groups, self.margins)["comparisons"][0]
-        found = {_named(name): _finding(name, metric) for name, metric in tree["metrics"].items()}
+        found = {named(name): finding(name, metric) for name, metric in tree["metrics"].items()}
         return found, tree["scope"]
 
     def _read(self, name: str) -> Stored:
@@ -157,18 +157,19 @@ class Dvc:
         return self._stored[name]
 
 
-def _named(metric: str) -> str:
+def named(metric: str) -> str:
+    """Return a metric's name among the rules: bits per token and per byte are both the likelihood."""
     return "likelihood" if metric.startswith("bits_per_") else metric
 
 
-def _finding(name: str, metric: Mapping[str, Any]) -> Finding:
-    """A refused bits_per_token is followed by bits_per_byte, which stands instead."""
+def finding(name: str, metric: Mapping[str, Any]) -> Finding:
+    """Return what a comparison says of one metric; a refused bits_per_token is followed by bits_per_byte instead."""
     if "refused" in metric:
-        return Finding(_named(name), "refused", metric["refused"])
+        return Finding(named(name), "refused", metric["refused"])
     ahead = metric["difference"]
     value, lower, upper = (f"{round(ahead[key], 3) + 0.0:+.3f}" for key in ("value", "lower", "upper"))
-    words = f"{value} {'points' if _named(name) != 'likelihood' else name.replace('_', ' ')}, {lower} to {upper}"
-    return Finding(_named(name), metric["verdict"], words, metric["p"])
+    words = f"{value} {'points' if named(name) != 'likelihood' else name.replace('_', ' ')}, {lower} to {upper}"
+    return Finding(named(name), metric["verdict"], words, metric["p"])
 
 
 def _scores(evaluate: Mapping[str, Any]) -> dict[str, Any]:
