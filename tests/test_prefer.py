@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from stages.prefer import prefer, sample
-from stages.prefer.lengths import lengths, warning
+from stages.prefer.lengths import by_source, lengths, warning
 from stages.prefer.pairs import Pair, sift
 from tests import rating
 from tests.conftest import make_rows
@@ -104,13 +104,23 @@ def test_lengths_are_told_in_words_and_tokens() -> None:
     assert told["words"]["rejected"] == {"p10": 2, "p50": 5, "p90": 7, "mean": 4.5}
     assert (told["tokens"]["chosen_shorter"], told["tokens"]["equal"]) == (0.5, 0.25)
     assert told["tokens"]["told_by_length"] == 0.625
-    assert warning(told) is None and lengths([]) == {}
+    assert lengths([]) == {}
 
 
 @pytest.mark.parametrize("sizes", [(2, 9), (9, 2)])
 def test_where_length_alone_tells_the_pairs_apart_a_warning_says_so(sizes: tuple[int, int]) -> None:
-    told = lengths([*(pair(*sizes) for _ in range(9)), pair(4, 4)])
-    assert (warning(told) or "").startswith("length alone tells 95% of the pairs apart")
+    told = by_source([*(pair(*sizes) for _ in range(9)), pair(4, 4)])
+    assert told == {"base": {"pairs": 10, "told_by_length": 0.95}}
+    assert (warning(told) or "").startswith("length alone tells 95% of the 10 pairs of base apart")
+    assert warning(by_source([pair(*sizes) for _ in range(9)])) is None
+
+
+def test_a_source_of_like_lengths_does_not_hide_another_that_length_tells_apart() -> None:
+    twin = [replace(pair(*sizes), source="twin") for _ in range(10) for sizes in ((4, 5), (5, 4))]
+    told = by_source([*twin, *(pair(2, 9) for _ in range(10))])
+    assert told["twin"] == {"pairs": 20, "told_by_length": 0.5}
+    assert (warning(told) or "").startswith("length alone tells 100% of the 10 pairs of base apart")
+    assert warning(by_source(twin)) is None
 
 
 def test_a_part_without_pairs_is_an_error_that_says_where_they_went() -> None:

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Callable
 from typing import TextIO
 
 CLEAR_LINE = "\r\x1b[K"  # ECMA-48: to the first column, erase to the end of the line
@@ -44,6 +45,20 @@ class Eta:
         left_s = round(elapsed_s * (self._total - done) / (done - self._before))
         hours, minutes, seconds = left_s // 3600, left_s // 60 % 60, left_s % 60
         return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def teller(total: int) -> Callable[[], None]:
+    """Return what tells of each of `total` replies as it is there."""
+    progress, eta, done = Progress(), Eta(total), 0
+
+    def tell() -> None:
+        nonlocal done
+        done += 1
+        line = f"reply {done}/{total}  {eta.left(done)} left"
+        # A log gets a line at every tenth of the way.
+        (progress.keep if done * 10 // total > (done - 1) * 10 // total else progress.show)(line)
+
+    return tell
 
 
 def size_text(size_bytes: int) -> str:

@@ -42,7 +42,7 @@ from twin.files import (
     write_jsonl,
 )
 from twin.model import Base, attach, load_base
-from twin.progress import Eta, Progress
+from twin.progress import teller
 from twin.prompt import PromptRecipe
 from twin.protocol import protocol
 from twin.reply import Speaker
@@ -138,7 +138,7 @@ def generate(
     decode, said = decoder(config), Said()
     draws = (3 if champion is None else 4) + config.samples - 1
     further = 2 * len(asked.unseen) + 3 * len(asked.cal) + len(asked.informed)
-    tell = _teller(draws * len(asked.shared) + further)
+    tell = teller(draws * len(asked.shared) + further)
     for arm in (Arm("B0", base, speaker), Arm("B1", base, speaker, asked.pairs)):
         for some in (asked.shared, asked.cal):
             said.answers.extend(arm.answers(some, decode, tell))
@@ -232,19 +232,6 @@ def registered(champion: str | None, recipe: Mapping[str, Any]) -> Path | None:
                 "train with the champion's, or set promote.champion to null."
             )
     return CHAMPION
-
-
-def _teller(total: int) -> Callable[[], None]:
-    progress, eta, done = Progress(), Eta(total), 0
-
-    def tell() -> None:
-        nonlocal done
-        done += 1
-        line = f"reply {done}/{total}  {eta.left(done)} left"
-        # A log gets a line at every tenth of the way.
-        (progress.keep if done * 10 // total > (done - 1) * 10 // total else progress.show)(line)
-
-    return tell
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stages.prefer.lengths import lengths, warning
+from stages.prefer.lengths import by_source, lengths, warning
 from stages.prefer.pairs import RATING, LeftOut, Pair, made, sift, whole
 from stages.prefer.rated import rated
 from twin.adapter import RECIPE_FILE
@@ -67,8 +67,12 @@ def prefer(
         "pairs": {part: _by_source(kept, part) for part in asked},
         "left_out": {part: _counted(left_out[part]) for part in asked},
         "ratings": {"pairs": sum(pair.source == RATING for pair in judged), "left_out": _counted(refused)},
-        "lengths": {part: {"found": lengths(_of(told, part)), "kept": lengths(_of(kept, part))} for part in asked},
+        "lengths": {part: _lengths(_of(told, part), _of(kept, part)) for part in asked},
     }
+
+
+def _lengths(told: Sequence[Pair], kept: Sequence[Pair]) -> dict[str, Any]:
+    return {name: lengths(some) | {"by_source": by_source(some)} for name, some in (("found", told), ("kept", kept))}
 
 
 def _of(pairs: Sequence[Pair], part: str) -> list[Pair]:
@@ -116,7 +120,7 @@ def main() -> None:
         write_jsonl(part / "replies.jsonl", answered.rows)
         sessions, sha256 = read_sessions(RATINGS), sha256_file(part / "replies.jsonl")
         pairs, metrics = prefer(asked, answered.rows, sessions, sha256, config)
-        if said := warning(metrics["lengths"]["train"]["kept"]):
+        if said := warning(metrics["lengths"]["train"]["kept"]["by_source"]):
             print(f"warning: {said}", file=sys.stderr)
         _write(pairs, {"method": method.value, "too_long": answered.too_long, **metrics}, part)
 

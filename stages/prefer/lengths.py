@@ -4,13 +4,14 @@ What is shorter throughout can be learned as "be short": preference training is 
 round. Source: length bias, arXiv 2403.19159.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
 from stages.prefer.pairs import Pair
 
 TELLING = 0.9
+FEWEST = 10  # pairs: of fewer a coin may tell as many
 SHARES = {"p10": 0.1, "p50": 0.5, "p90": 0.9}
 
 
@@ -25,13 +26,30 @@ def lengths(pairs: Sequence[Pair]) -> dict[str, Any]:
     return {unit: _told(numbers) for unit, numbers in counted.items()} if pairs else {}
 
 
-def warning(told: dict[str, Any]) -> str | None:
-    """Return what to say where length alone tells nearly all pairs apart, for what `lengths` returned."""
-    share = told["tokens"]["told_by_length"]
-    if share < TELLING:
+def by_source(pairs: Sequence[Pair]) -> dict[str, dict[str, float]]:
+    """Return, for the pairs of each source, how many there are and the share that their tokens tell apart.
+
+    Together they hide each other: a base's replies are long and the trained adapter's are not.
+    """
+    sources = sorted({pair.source for pair in pairs})
+    own = {source: [pair for pair in pairs if pair.source == source] for source in sources}
+    return {
+        source: {"pairs": len(some), "told_by_length": lengths(some)["tokens"]["told_by_length"]}
+        for source, some in own.items()
+    }
+
+
+def warning(told: Mapping[str, Mapping[str, float]]) -> str | None:
+    """Return what to say where length alone tells nearly all pairs of a source apart, for what `by_source` returned."""
+    said = [
+        f"{one['told_by_length']:.0%} of the {one['pairs']} pairs of {source}"
+        for source, one in told.items()
+        if one["pairs"] >= FEWEST and one["told_by_length"] >= TELLING
+    ]
+    if not said:
         return None
     return (
-        f"length alone tells {share:.0%} of the pairs apart: preference training may learn it instead of the voice. "
+        f"length alone tells {' and '.join(said)} apart: preference training may learn it instead of the voice. "
         "-S prefer.rejected=twin has replies of like length, -S prefer.length_ratio=2 keeps only such."
     )
 

@@ -14,7 +14,7 @@ from twin.config.prefer import PreferConfig, Rejected
 from twin.files import canonical_json, read_jsonl, sha256_file, sha256_text, write_jsonl
 from twin.model import Base, attach, load_base
 from twin.preference import PERSON
-from twin.progress import Eta, Progress
+from twin.progress import teller
 from twin.reply import Speaker
 from twin.runlog import work_folder
 from twin.tokens import Example, encode, prompt_tokens
@@ -62,7 +62,7 @@ def answers(
         fitting[part] = [row for row in some if _room(own[row["id"]], config.max_new_tokens) <= max_tokens]
         rows += [_own(part, row, own[row["id"]]) for row in fitting[part]]
     arms = ARMS[config.rejected]
-    tell = _teller(len(arms) * sum(map(len, fitting.values())))
+    tell = teller(len(arms) * sum(map(len, fitting.values())))
     key = {"base": _weights(folder), "max_new_tokens": config.max_new_tokens, "code": code, "machine": machine()}
     for arm in arms:
         if arm == "twin":
@@ -116,16 +116,3 @@ def _kept(
     found = [said[place] for place in range(len(rows))]
     write_jsonl(path, found)
     return found
-
-
-def _teller(total: int) -> Callable[[], None]:
-    progress, eta, done = Progress(), Eta(total), 0
-
-    def tell() -> None:
-        nonlocal done
-        done += 1
-        line = f"reply {done}/{total}  {eta.left(done)} left"
-        # A log gets a line at every tenth of the way.
-        (progress.keep if done * 10 // total > (done - 1) * 10 // total else progress.show)(line)
-
-    return tell
