@@ -3,9 +3,11 @@
 import json
 import logging
 import signal
+import socket
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -15,6 +17,7 @@ import pytest
 from tests.serving import BEHIND, USER, WAIT_S, Gate, Scripted, Served, behind, readme_snippet, run_snippet, serving
 from tests.structure import ROOT
 from twin.errors import DataError, ModelError, RoomError
+from twin.serve import answering, door, server
 from twin.serve.door import BODY_BYTES
 from twin.serve.wording import ours
 
@@ -233,6 +236,76 @@ def test_a_client_that_goes_away_frees_the_place_and_stops_its_reply(stream: boo
         until(lambda: served.desk.taken == 0)
         gate.opened.set()
         assert ask(client).choices[0].message.content == "ship it"
+
+
+def raw(served: Served, sent: bytes) -> socket.socket:
+    """Connect with little room for what is not read, and send."""
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    made.settimeout(WAIT_S)
+    made.connect(("127.0.0.1", int(served.url.rpartition(":")[2])))
+    made.sendall(sent)
+    return made
+
+
+def posted(body: bytes, length: int | None = None) -> bytes:
+    head = "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
+    head += f"Content-Length: {length or len(body)}\r\n"
+    return head.encode() + b"Content-Type: application/json\r\n\r\n" + body
+
+
+def heard(client: socket.socket) -> bytes:
+    """Return what still comes, until the connection is closed or cut."""
+    got = bytearray()
+    with suppress(ConnectionResetError):
+        while more := client.recv(1 << 20):
+            got += more
+    return bytes(got)
+
+
+def test_a_client_that_does_not_read_is_let_go(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(answering, "UNREAD_S", 0.05)
+    gate = Gate()
+    scripted = Scripted(["x" * (24 << 20), gate, "the rest", BEHIND])
+    body = json.dumps({"model": "twin", "messages": USER, "stream": True}).encode()
+    with serving(lambda: scripted, waiting=0) as served:
+        with raw(served, posted(body)) as client:
+            assert client.recv(100)  # more is on its way than fits
+            gate.opened.set()
+            until(lambda: not served.server.server_state.connections)
+            assert b"the rest" not in heard(client)
+        with served.client() as other:
+            assert ask(other).choices[0].message.content.endswith("the rest")
+    assert not caplog.records
+
+
+def test_a_body_that_does_not_come_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door, "BODY_S", 0.05)
+    answerer = Scripted()
+    with serving(lambda: answerer) as served, raw(served, posted(b'{"model"', 100)) as client:
+        got = heard(client)
+    head, _, said = got.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 408 ")
+    error = json.loads(said)["error"]
+    assert (error["code"], error["message"]) == ("timeout", "The body did not come within 0.05 s.")
+    assert answerer.asked == []
+
+
+def test_too_many_connections_are_told_so_and_the_next_finds_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "CONNECTIONS", 2)
+    with serving(Scripted) as served, served.client() as client:
+        idle = [raw(served, b"") for _ in range(2)]
+        until(lambda: len(served.server.server_state.connections) == 2)
+        with pytest.raises(openai.InternalServerError, match="Too many clients are connected") as caught:
+            ask(client)
+        assert (caught.value.status_code, caught.value.code) == (503, "too_many_connections")
+        assert caught.value.response.headers["connection"] == "close"
+        for one in idle:
+            one.close()
+        until(lambda: not served.server.server_state.connections)
+        assert ask(client).choices[0].message.content == "ship it now"
 
 
 def test_who_leaves_the_queue_is_never_answered() -> None:

@@ -1,7 +1,8 @@
 """One reply on its way to one client: a job's pieces → a JSON body or a stream of events.
 
 The status goes out with the first piece, so that what is refused by then has a status of its own. A client that goes
-away gives its place up at once; one that does not read is let go after `UNREAD_S`.
+away gives its place up at once; one that does not read its stream is let go after `UNREAD_S`. A whole reply is one
+write, which waits for nobody: unread, it lies in the connection's buffer until the client goes.
 """
 
 import asyncio
@@ -17,6 +18,8 @@ from twin.serve.wording import Events, completion
 
 UNREAD_S = 30.0
 """How long one write may wait for its reader."""
+DROP = "twin.drop"
+"""In the scope: closes the connection at once, whatever still waits for its reader."""
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
@@ -40,7 +43,10 @@ class Answering(Response):
             writing.cancel()
             watching.cancel()
             written, _ = await asyncio.gather(writing, watching, return_exceptions=True)
-        if isinstance(written, Exception) and not isinstance(written, TimeoutError):
+        if isinstance(written, TimeoutError):
+            scope[DROP]()
+            await _gone(receive)
+        elif isinstance(written, Exception):
             raise written
 
     async def _whole(self, scope: Scope, receive: Receive, send: Send) -> None:

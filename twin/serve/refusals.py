@@ -48,3 +48,16 @@ def stopping() -> RefusedError:
     return RefusedError(
         503, "The server is stopping. Ask again when it is back.", kind=UNAVAILABLE, code="stopping", retry_s=5
     )
+
+
+def crowded() -> RefusedError:
+    """Tell that too many are connected, and close the connection that asked."""
+    error = RefusedError(
+        503,
+        "Too many clients are connected. Ask again later.",
+        kind=UNAVAILABLE,
+        code="too_many_connections",
+        retry_s=5,
+    )
+    error.headers["Connection"] = "close"
+    return error

@@ -13,18 +13,19 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
 
-from twin.serve.answering import HEADERS, Answering, refusal
+from twin.serve.answering import DROP, HEADERS, Answering, refusal
 from twin.serve.desk import Desk
 from twin.serve.door import Door, body
-from twin.serve.refusals import RefusedError
+from twin.serve.refusals import RefusedError, crowded
 from twin.serve.request import ROUTED, Limits, asked
 
 DRAIN_S = 30.0
 FLUSH_S = 5
 """How long finished replies may still be on their way to clients when the server ends."""
 CONNECTIONS = 256
-"""More are answered 503 by uvicorn, before anything is read."""
+"""Requests on more are answered 503."""
 
 
 def create_app(desk: Desk, limits: Limits, token: str | None = None) -> FastAPI:
@@ -83,17 +84,24 @@ class Server(uvicorn.Server):
         self._listening = listening
         self._drain_s = drain_s
         self._told_s: float | None = None
+        self._app = app
         config = uvicorn.Config(
-            app,
+            self._answer,
+            interface="asgi3",
             ws="none",
             lifespan="off",
             access_log=False,
             log_level="warning",
             server_header=False,
-            limit_concurrency=CONNECTIONS,
             timeout_graceful_shutdown=FLUSH_S,
         )
         super().__init__(config)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # uvicorn's own limit answers in plain text, and its close waits for a reader that may never read.
+        scope[DROP] = send.__self__.transport.abort  # type: ignore[attr-defined]
+        app = self._app if len(self.server_state.connections) <= CONNECTIONS else refusal(crowded())
+        await app(scope, receive, send)
 
     def serve_until_told(self) -> None:
         """Serve, then let the twin go."""
