@@ -175,7 +175,7 @@ BY_TEST: Final = {
 REAL_BASE: Final = "downloads a base of gigabytes, for a Mac"
 NOT_EXECUTED: Final = {
     "dvc exp run -S '+experiment=2_dora_r32_3b'": REAL_BASE,
-    "dvc exp run -S augment/embedder=minilm": "minutes of reading even a tenth of the demo; tests/test_embedder_models.py",
+    "dvc exp run -S augment/embedder=minilm": "minutes for a tenth of the demo; tests/test_embedder_models.py",
     "dvc exp run --queue -S 'adapter.rank=8,16,32' -S 'train.seed=17,18,19' && dvc queue start": "nine runs",
     "twin campaign note --hours 20": REAL_BASE,
     "twin campaign geometry": "nine runs; tests/shrunk_campaign.py walks a queue",
