@@ -152,9 +152,6 @@ EXECUTED: Final = {
     "dvc exp run -S '+experiment=tags_shuffled'": Run(also=f"{SMALL} train", says="'train'"),
     "dvc exp run -S align=dpo": Run(also=f"{SMALL} {PAIRS} align", says="'align'"),
     "dvc exp run -S align=dpo_demo -S prefer.rejected=twin": Run(also=f"{SMALL} {PAIRS} align", says="'align'"),
-    "dvc exp run -S augment/embedder=minilm": Run(
-        also=f"-S augment.embedder.folder=$MINILM {SMALL} augment", needs="MINILM", says="'augment'"
-    ),
     "dvc exp run -S augment.scheduler=tcp://10.0.0.5:8786": Run(
         instead=(("tcp://10.0.0.5:8786", "$SCHEDULER"),), also=f"{SMALL} augment", needs="SCHEDULER", says="'augment'"
     ),
@@ -178,6 +175,7 @@ BY_TEST: Final = {
 REAL_BASE: Final = "downloads a base of gigabytes, for a Mac"
 NOT_EXECUTED: Final = {
     "dvc exp run -S '+experiment=2_dora_r32_3b'": REAL_BASE,
+    "dvc exp run -S augment/embedder=minilm": "minutes for a tenth of the demo; tests/test_embedder_models.py",
     "dvc exp run --queue -S 'adapter.rank=8,16,32' -S 'train.seed=17,18,19' && dvc queue start": "nine runs",
     "twin campaign note --hours 20": REAL_BASE,
     "twin rate --mode prefer": "needs the replies of a run with align=dpo; tests/test_rate_prefer.py rates such",

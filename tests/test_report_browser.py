@@ -186,13 +186,15 @@ def test_a_table_of_lines_is_still_a_table_on_a_phone(open_page: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["run", "compare"])
-def test_on_a_phone_no_table_of_numbers_is_cut(open_page: Any, name: str) -> None:
-    page = open_page(name, viewport={"width": 360, "height": 800})
-    wide = page.eval_on_selector_all(
-        ".lines", "all => all.map(one => one.parentElement).map(one => one.scrollWidth > one.clientWidth)"
-    )
-    assert len(wide) >= (4 if name == "run" else 1)
-    assert not any(wide)
+def test_on_phone_and_tablet_no_table_of_numbers_is_cut(open_page: Any, name: str) -> None:
+    page = open_page(name)
+    for width in (360, 820, 1280):
+        page.set_viewport_size({"width": width, "height": 800})
+        cut = page.eval_on_selector_all(
+            ".lines", "all => all.map(({ parentElement: box }) => box.scrollWidth - box.clientWidth)"
+        )
+        assert len(cut) >= (4 if name == "run" else 1)
+        assert not any(cut), (width, cut)
 
 
 def test_whoever_wants_no_motion_gets_none(open_page: Any) -> None:
