@@ -262,13 +262,15 @@ def fit(trials: list[Trial], peaks: list[float]) -> None:
 
 def compare(trials: Sequence[Trial], rows: list[dict[str, Any]]) -> None:
     """Measure the trials, and file them behind `rows`."""
+    today = str(datetime.date.today())
     print(f"{'configuration':82} {'predicted':>9} {'in step':>8} {'error':>7} {'as it comes':>12}")
     for trial in trials:
         peaks, plan = measured(trial), predicted(trial)
         error = plan / peaks["in step"] - 1
-        rows.append({"trial": asdict(trial), "predicted_mib": plan, "measured_mib": peaks, "error": error})
+        found = {"date": today, "trial": asdict(trial), "predicted_mib": plan, "measured_mib": peaks, "error": error}
+        rows.append(found)
         print(f"{_text(trial):82} {plan:9.1f} {peaks['in step']:8.1f} {error:+7.1%} {peaks['as it comes']:12.1f}")
-        write_json(RESULTS, {"date": str(datetime.date.today()), "machine": describe(), "rows": rows})
+        write_json(RESULTS, {"date": today, "machine": describe(), "rows": rows})
     wrong = [abs(row["error"]) for row in rows[-len(trials) :]]
     print(f"mean error {statistics.mean(wrong):.1%}, largest {max(wrong):.1%}")
 
