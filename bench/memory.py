@@ -1,12 +1,12 @@
 """Predicted beside measured memory of training steps, on widths that no factor of the plan was fitted to.
 
-python -m bench.memory [--fit]
+python -m bench.memory [--pairs] [--fit N]
 
 A fresh process a configuration: a random model of real width, few blocks and a small vocabulary (but for the rows
 that test the head), two updates by the train stage's own Trainer, or by the align stage's on pairs. Measured is the
 peak of MLX's arrays over the weights in step with the arithmetic (a memory limit of nothing, so that MLX never runs
-ahead), and, beside it, the peak as it comes. --fit measures small widths instead and prints the factors for
-twin/plan/memory.py.
+ahead), and, beside it, the peak as it comes. --pairs measures the align stage's alone and keeps the other results.
+--fit measures small widths instead and prints the factors for twin/plan/memory.py.
 """
 
 import argparse
@@ -17,14 +17,14 @@ import random
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from bench.machine import describe, preload
 from twin.config.adapter import AdapterConfig, Kind
-from twin.files import write_json
+from twin.files import read_json, write_json
 from twin.plan.memory import FITTED, Factors, Load, predict
 from twin.plan.shape import make_shape
 
@@ -102,11 +102,10 @@ TRIALS = (
     Trial("llama-1B", 2, "lora", None, "float32", 128, 1, 32, False),
     Trial("llama-1B", 2, "dora", None, "float32", 200, 1, 16, True),
     Trial("0.5B", 3, "lora", None, "float32", 160, 2, 32, False, pairs=True),
-    Trial("0.5B", 2, "lora", 4, "bfloat16", 64, 4, 32, False, accumulate=2, pairs=True),
-    Trial("0.5B", 3, "dora", 4, "float32", 128, 2, 8, True, accumulate=2, pairs=True),
-    Trial("1.5B", 2, "lora", None, "float32", 128, 2, 32, True, accumulate=2, pairs=True),
-    Trial("3B", 2, "dora", None, "float32", 96, 2, 16, True, accumulate=2, pairs=True),
-    Trial("llama-1B", 2, "lora", None, "float32", 96, 2, 32, False, pairs=True),
+    Trial("0.5B", 2, "dora", None, "float32", 96, 2, 16, True, accumulate=2, pairs=True),
+    Trial("llama-1B", 2, "lora", None, "float32", 64, 2, 32, False, accumulate=2, pairs=True),
+    Trial("1.5B", 2, "lora", None, "float32", 64, 2, 32, True, accumulate=2, pairs=True),
+    Trial("3B", 1, "dora", None, "float32", 64, 2, 16, False, pairs=True),
 )
 
 
@@ -261,16 +260,18 @@ def fit(trials: list[Trial], peaks: list[float]) -> None:
     print(f"mean error {wrong.mean():.1%}, largest {wrong.max():.1%}")
 
 
-def compare() -> None:
-    rows: list[dict[str, Any]] = []
+def compare(trials: Sequence[Trial], rows: list[dict[str, Any]]) -> None:
+    """Measure the trials, and file them behind `rows`."""
+    today = str(datetime.date.today())
     print(f"{'configuration':82} {'predicted':>9} {'in step':>8} {'error':>7} {'as it comes':>12}")
-    for trial in TRIALS:
+    for trial in trials:
         peaks, plan = measured(trial), predicted(trial)
         error = plan / peaks["in step"] - 1
-        rows.append({"trial": asdict(trial), "predicted_mib": plan, "measured_mib": peaks, "error": error})
+        found = {"date": today, "trial": asdict(trial), "predicted_mib": plan, "measured_mib": peaks, "error": error}
+        rows.append(found)
         print(f"{_text(trial):82} {plan:9.1f} {peaks['in step']:8.1f} {error:+7.1%} {peaks['as it comes']:12.1f}")
-        write_json(RESULTS, {"date": str(datetime.date.today()), "machine": describe(), "rows": rows})
-    wrong = [abs(row["error"]) for row in rows]
+        write_json(RESULTS, {"date": today, "machine": describe(), "rows": rows})
+    wrong = [abs(row["error"]) for row in rows[-len(trials) :]]
     print(f"mean error {statistics.mean(wrong):.1%}, largest {max(wrong):.1%}")
 
 
@@ -288,6 +289,7 @@ def _text(trial: Trial) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.memory", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--fit", type=int, metavar="N", help="measure N small configurations and fit the factors")
+    parser.add_argument("--pairs", action="store_true", help="measure preference training only")
     parser.add_argument("--trial", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.trial:
@@ -297,8 +299,11 @@ def main() -> None:
     elif options.fit:
         trials = small(options.fit)
         fit(trials, [measured(trial)["in step"] for trial in trials])
+    elif options.pairs:
+        kept = [row for row in read_json(RESULTS)["rows"] if not row["trial"].get("pairs")]
+        compare([trial for trial in TRIALS if trial.pairs], kept)
     else:
-        compare()
+        compare(TRIALS, [])
 
 
 if __name__ == "__main__":
