@@ -179,17 +179,24 @@ def test_routes_lead_by_name_or_by_what_the_graph_says_and_the_first_wins() -> N
     ("route", "match"),
     [
         ({"entity": "x"}, "has no adapter"),
-        ({"adapter": "twin", "entities": "x"}, "has entities. It has: adapter"),
-        ({"adapter": "gone", "entity": "x"}, "leads to 'gone'; voices.adapters has twin"),
-        ({"adapter": "twin"}, "says of no entity"),
-        ({"adapter": "twin", "entity": "x", "object": "y"}, "says of no entity"),
+        ({"adapter": "default", "entities": "x"}, "has entities. It has: adapter"),
+        ({"adapter": "gone", "entity": "x"}, "leads to 'gone'; voices.adapters has default"),
+        ({"adapter": "default"}, "says of no entity"),
+        ({"adapter": "default", "entity": "x", "object": "y"}, "says of no entity"),
     ],
 )
 def test_a_route_that_leads_nowhere_is_refused(tmp_path: Path, route: dict[str, str], match: str) -> None:
     (tmp_path / "live.yaml").write_text(json.dumps({"voices": {"routes": [route]}}))
     with pytest.raises(ConfigError, match=rf"live\.yaml: voices\.routes\[0\] {match}"):
         Settings.load(tmp_path / "live.yaml")
-    assert read_routes([], ("twin",)) == []
+    assert read_routes([], ("default",)) == []
+
+
+@pytest.mark.parametrize("name", ["twin", "default"])
+def test_an_adapter_does_not_take_the_name_of_the_routes_or_of_the_default(tmp_path: Path, name: str) -> None:
+    (tmp_path / "live.yaml").write_text(json.dumps({"voices": {"adapters": {name: "models/work"}}}))
+    with pytest.raises(ConfigError, match=rf"live\.yaml: voices\.adapters has '{name}'"):
+        Settings.load(tmp_path / "live.yaml")
 
 
 def settings(tmp_path: Path, folders: dict[str, Path]) -> Settings:
@@ -222,16 +229,17 @@ def test_the_graph_chooses_who_answers_over_http_and_a_model_s_name_overrules_it
         return client.chat.completions.create(**({"model": "twin", "messages": messages, "max_tokens": 8} | more))
 
     with serving(lambda: routed_twin(tmp_path, folders), leave=leave_thread) as served, served.client() as client:
-        assert [model.id for model in client.models.list()] == ["twin", "dora", "other"]
+        assert [model.id for model in client.models.list()] == ["twin", "default", "dora", "other"]
         said = {}
-        for text, adapter in (("is staging up", "dora"), ("who has the auth module", "other"), ("hello", "twin")):
+        for text, adapter in (("is staging up", "dora"), ("who has the auth module", "other"), ("hello", "default")):
             reply = ask(client, text)
-            run = "run-lora" if adapter == "twin" else f"run-{adapter}"
+            run = "run-lora" if adapter == "default" else f"run-{adapter}"
             assert (reply.twin["adapter"], reply.twin["run_id"]) == (adapter, run)
             said[text] = reply.choices[0].message.content
         assert ask(client, "is staging up", model="other").twin["adapter"] == "other"
+        assert ask(client, "is staging up", model="default").twin["run_id"] == "run-lora"
         alone = ask(client, "is staging up", extra_body={"twin": {"facts": False}})
-        assert (alone.twin["adapter"], alone.twin["graph"], alone.twin["facts"]) == ("twin", "off", [])
+        assert (alone.twin["adapter"], alone.twin["graph"], alone.twin["facts"]) == ("default", "off", [])
         for text, once in said.items():
             again = ask(client, text)
             assert again.choices[0].message.content == once

@@ -9,8 +9,10 @@ from typing import Final
 from twin.context import Context
 from twin.errors import ConfigError
 
-DEFAULT: Final = "twin"
-"""The adapter that answers where no route fits; as a model's name, whatever the routes choose."""
+ROUTED: Final = "twin"
+"""The name of the model that chooses its adapter itself."""
+DEFAULT: Final = "default"
+"""The adapter that answers where no route fits."""
 
 
 @dataclass(frozen=True)

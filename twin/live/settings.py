@@ -11,7 +11,7 @@ from twin.config.load import build
 from twin.context import Limits
 from twin.errors import ConfigError
 from twin.files import read_text
-from twin.live.routes import DEFAULT, read_routes
+from twin.live.routes import DEFAULT, ROUTED, read_routes
 
 SHIPPED: Final = Path(__file__).with_name("settings.yaml")
 Share = Annotated[float, Bounds(ge=0, le=1)]
@@ -66,6 +66,9 @@ class Settings:
                 "What is not worth a look cannot be sent unseen: lower the one or raise the other."
             )
         voices = build(VoiceSettings, values["voices"], "voices", place)
+        for name in (DEFAULT, ROUTED):
+            if name in voices.adapters:
+                raise ConfigError(f"{place}: voices.adapters has {name!r}, a name that is taken. Choose another.")
         read_routes(voices.routes, (DEFAULT, *voices.adapters), place)
         return cls(facts, gates, voices)
 

@@ -12,11 +12,9 @@ from typing import Any, Final
 import orjson
 
 from twin.live import Options
+from twin.live.routes import ROUTED
 from twin.prompt import Message
 from twin.serve.refusals import RefusedError, wrong
-
-ROUTED: Final = "twin"
-"""The name of the model that chooses its adapter itself."""
 
 READ: Final = frozenset(
     {

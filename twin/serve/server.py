@@ -15,11 +15,12 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
+from twin.live.routes import ROUTED
 from twin.serve.answering import DROP, HEADERS, Answering, refusal
 from twin.serve.desk import Desk
 from twin.serve.door import Door, body
 from twin.serve.refusals import RefusedError, crowded
-from twin.serve.request import ROUTED, Limits, asked
+from twin.serve.request import Limits, asked
 
 DRAIN_S = 30.0
 FLUSH_S = 5
