@@ -23,7 +23,7 @@ from twin.prompt import Message
 from twin.serve.refusals import BUSY, RefusedError, failed, stopping, wrong
 
 LONGEST_RETRY_S = 60
-PACE_S = 0.01
+PACE_S = 0.02
 """Between two looks into a box: what a small model says faster than anybody reads goes out together, and the thread
 that says it is not held up by the loop."""
 
