@@ -135,7 +135,7 @@ def kept(adapter: Path, tags: Tags, rounds: int) -> dict[str, Any]:
                 if name == "without":
                     engine._shelf._kept.clear()
                 started_s = time.perf_counter()
-                text = [step.text for step in itertools.islice(engine.steps(prompt, Options(2), "twin"), 1)]
+                text = [step.text for step in itertools.islice(engine.steps(prompt, Options(2), engine.names[0]), 1)]
                 row[name] = time.perf_counter() - started_s
                 row[f"{name}_text"] = text
             assert row["with_text"] == row["without_text"]
@@ -156,7 +156,7 @@ def swapped(base: Path, adapter: Path, other: Path, rounds: int) -> dict[str, An
     """Return how long a swap takes, and how long loading the base and the adapter anew would."""
     voices = VoiceSettings(kept_tokens=0, adapters={"other": str(other)}, routes=[])
     _, engine = load_voices(adapter, None, voices)
-    swaps = [engine.swap(name) for _ in range(rounds) for name in ("other", "twin")]
+    swaps = [engine.swap(name) for _ in range(rounds) for name in ("other", engine.names[0])]
     anew = []
     for _ in range(3):
         started_s = time.perf_counter()
