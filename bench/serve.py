@@ -15,11 +15,13 @@ import json
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
+from mlx_lm.utils import load_tokenizer
 
 from bench.live_models import DEMO, make_voice, make_wide, ours, running, theirs
 from bench.machine import blas, describe
@@ -57,11 +59,17 @@ def shown(adapter: Path, messages: list[Message]) -> list[Message]:
     return build_context(turns_of(messages), recipe, restore(recipe.embedder).embed).prompt.messages
 
 
-def asked(http: httpx.Client, url: str, model: str, messages: list[Message], tokens: int) -> dict[str, Any]:
-    """Ask for a streamed reply and return its text and times."""
+def asked(
+    http: httpx.Client, url: str, model: str, messages: list[Message], tokens: int, count: Callable[[str], int]
+) -> dict[str, Any]:
+    """Ask for a streamed reply and return its text and times.
+
+    Tokens a second are those of the text that came after the first piece: mlx-lm holds a token back until the next word
+    begins, so that its first piece may be of several.
+    """
     body = {"model": model, "messages": messages, "max_tokens": tokens, "temperature": 0, "stream": True,
             "stream_options": {"include_usage": True}}  # fmt: skip
-    started_s, times, text, usage = time.perf_counter(), [], "", {}
+    started_s, times, pieces, usage = time.perf_counter(), [], [], {}
     with http.stream("POST", f"{url}/v1/chat/completions", json=body) as response:
         for line in response.iter_lines():
             if not line.startswith("data: {"):
@@ -71,17 +79,22 @@ def asked(http: httpx.Client, url: str, model: str, messages: list[Message], tok
             piece = chunk["choices"][0]["delta"].get("content") if chunk["choices"] else None
             if piece:
                 times.append(time.perf_counter())
-                text += piece
-    count = usage["completion_tokens"]
-    return {"text": text, "first_s": times[0] - started_s, "whole_s": time.perf_counter() - started_s,
-            "tokens": count, "prompt_tokens": usage["prompt_tokens"],
-            "tokens_per_s": (count - 1) / (times[-1] - times[0]) if len(times) > 1 else 0.0}  # fmt: skip
+                pieces.append(piece)
+    spoken_s = times[-1] - times[0]
+    return {"text": "".join(pieces), "first_s": times[0] - started_s, "whole_s": time.perf_counter() - started_s,
+            "tokens": usage["completion_tokens"], "prompt_tokens": usage["prompt_tokens"],
+            "first_tokens": count(pieces[0]),
+            "tokens_per_s": count("".join(pieces[1:])) / spoken_s if spoken_s else 0.0}  # fmt: skip
 
 
 def beside(base: Path, adapter: Path, rounds: int, tokens: int, turns: int) -> dict[str, Any]:
     """Ask both servers the same, in turn."""
     mine, theirs_ = ours(adapter, "--graph", "none"), theirs(base, adapter)
-    rows = []
+    tokenizer, rows = load_tokenizer(base), []
+
+    def count(text: str) -> int:
+        return len(tokenizer.encode(text, add_special_tokens=False))
+
     with (
         running(*mine) as (one, my),
         running(*theirs_) as (other, their),
@@ -94,12 +107,13 @@ def beside(base: Path, adapter: Path, rounds: int, tokens: int, turns: int) -> d
             row = {}
             for name, url, process, model, said in pair if number % 2 else reversed(pair):
                 before_s = sum(process.cpu_times()[:2])
-                row[name] = asked(http, url, model, said, tokens)
+                row[name] = asked(http, url, model, said, tokens, count)
                 row[name]["cpu_s"] = sum(process.cpu_times()[:2]) - before_s
             if number >= WARM_UP:
                 rows.append(row)
     return {"rounds": rounds, "prompt_tokens": rows[0]["ours"]["prompt_tokens"],
             "same_text": sum(row["ours"]["text"].strip() == row["theirs"]["text"].strip() for row in rows),
+            "first_tokens": {who: statistics.mean(row[who]["first_tokens"] for row in rows) for who in ("ours", "theirs")},
             "same_prompt": all(row["ours"]["prompt_tokens"] == row["theirs"]["prompt_tokens"] for row in rows),
             "reply_tokens": statistics.median(row["ours"]["tokens"] for row in rows),
             **{key: compared(rows, key) for key in MEASURED}}  # fmt: skip
@@ -167,7 +181,8 @@ def swapped(base: Path, adapter: Path, other: Path, rounds: int) -> dict[str, An
 
 def show(name: str, row: dict[str, Any]) -> None:
     print(f"\n{name}: {row['prompt_tokens']} tokens of prompt, {row['reply_tokens']:.0f} of reply, same text in "
-          f"{row['same_text']} of {row['rounds']}, same prompt {row['same_prompt']}")  # fmt: skip
+          f"{row['same_text']} of {row['rounds']}, same prompt {row['same_prompt']}, tokens in the first piece "
+          f"{row['first_tokens']['ours']:.2f} and {row['first_tokens']['theirs']:.2f}")  # fmt: skip
     print(f"{'':14}{'ours':>26}{'mlx_lm.server':>26}{'ratio, quarters':>26}")
     for key in MEASURED:
         cells = [row[key][who] for who in ("ours", "theirs", "ratio")]

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from twin.cli.options import ADAPTER, AdapterFolder, BaseFolder, EmbedderFolder, GraphPlace, SettingsFile
+
 if TYPE_CHECKING:
     from twin.live import Behind
     from twin.live.engine import SpeakerEngine
@@ -28,20 +30,11 @@ NOTHING = "Nothing has been answered yet."
 
 def chat(
     *,
-    adapter: Annotated[Path, typer.Option(help="Adapter folder with its recipe.json.")] = Path("models/adapter"),
-    base: Annotated[
-        str | None, typer.Option(help="Folder of the base model, for a base that lies outside the repository.")
-    ] = None,
-    embedder: Annotated[
-        str | None, typer.Option(help="Folder of the embedder's model, if the adapter learned with one from a folder.")
-    ] = None,
-    graph: Annotated[
-        str | None,
-        typer.Option(
-            help="Address, SQLite file, or CSV/JSONL of facts; else GRAPH_KERNEL_URL, .work/graph.sqlite; none."
-        ),
-    ] = None,
-    settings: Annotated[Path | None, typer.Option(help="YAML that changes twin/live/settings.yaml.")] = None,
+    adapter: AdapterFolder = ADAPTER,
+    base: BaseFolder = None,
+    embedder: EmbedderFolder = None,
+    graph: GraphPlace = None,
+    settings: SettingsFile = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest reply, in tokens.")] = 256,
     samples: Annotated[
         int,

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from twin.cli.options import ADAPTER, AdapterFolder, BaseFolder
 from twin.errors import ConfigError
 
 
@@ -20,14 +21,12 @@ class Bits(Enum):
 def export(
     destination: Annotated[Path, typer.Argument(metavar="DEST", help="Folder to write.", show_default=False)],
     *,
-    adapter: Annotated[Path, typer.Option(help="Adapter folder with its recipe.json.")] = Path("models/adapter"),
+    adapter: AdapterFolder = ADAPTER,
     bits: Annotated[
         Bits | None, typer.Option(help="Pack the layers that the adapter changed with so many bits.")
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="Unpack the whole model.")] = False,
-    base: Annotated[
-        str | None, typer.Option(help="Folder of the base model, for a base that lies outside the repository.")
-    ] = None,
+    base: BaseFolder = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a model that was exported to DEST before.")] = False,
 ) -> None:
     """Fuse the adapter into its base: one model, written only if it still answers as the twin does.

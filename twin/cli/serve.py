@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from twin.cli.options import ADAPTER, AdapterFolder, BaseFolder, EmbedderFolder, GraphPlace, SettingsFile
 from twin.errors import ConfigError
 
 PORT = 8000
@@ -13,20 +14,11 @@ PORT = 8000
 
 def serve(
     *,
-    adapter: Annotated[Path, typer.Option(help="Adapter folder with its recipe.json.")] = Path("models/adapter"),
-    base: Annotated[
-        str | None, typer.Option(help="Folder of the base model, for a base that lies outside the repository.")
-    ] = None,
-    embedder: Annotated[
-        str | None, typer.Option(help="Folder of the embedder's model, if the adapter learned with one from a folder.")
-    ] = None,
-    graph: Annotated[
-        str | None,
-        typer.Option(
-            help="Address, SQLite file, or CSV/JSONL of facts; else GRAPH_KERNEL_URL, .work/graph.sqlite; none."
-        ),
-    ] = None,
-    settings: Annotated[Path | None, typer.Option(help="YAML that changes twin/live/settings.yaml.")] = None,
+    adapter: AdapterFolder = ADAPTER,
+    base: BaseFolder = None,
+    embedder: EmbedderFolder = None,
+    graph: GraphPlace = None,
+    settings: SettingsFile = None,
     host: Annotated[str, typer.Option(help="Another than the loopback needs TWIN_SERVE_TOKEN.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 is any free one.")] = PORT,
     max_tokens: Annotated[int, typer.Option(min=1, help="Of a reply whose client names no limit.")] = 256,
