@@ -59,16 +59,13 @@ def shown(adapter: Path, messages: list[Message]) -> list[Message]:
     return build_context(turns_of(messages), recipe, restore(recipe.embedder).embed).prompt.messages
 
 
-def asked(
-    http: httpx.Client, url: str, model: str, messages: list[Message], tokens: int, count: Callable[[str], int]
-) -> dict[str, Any]:
+def asked(http: httpx.Client, url: str, body: dict[str, Any], count: Callable[[str], int]) -> dict[str, Any]:
     """Ask for a streamed reply and return its text and times.
 
     Tokens a second are those of the text that came after the first piece: mlx-lm holds a token back until the next word
     begins, so that its first piece may be of several.
     """
-    body = {"model": model, "messages": messages, "max_tokens": tokens, "temperature": 0, "stream": True,
-            "stream_options": {"include_usage": True}}  # fmt: skip
+    body |= {"temperature": 0, "stream": True, "stream_options": {"include_usage": True}}
     started_s, times, pieces, usage = time.perf_counter(), [], [], {}
     with http.stream("POST", f"{url}/v1/chat/completions", json=body) as response:
         for line in response.iter_lines():
@@ -107,13 +104,15 @@ def beside(base: Path, adapter: Path, rounds: int, tokens: int, turns: int) -> d
             row = {}
             for name, url, process, model, said in pair if number % 2 else reversed(pair):
                 before_s = sum(process.cpu_times()[:2])
-                row[name] = asked(http, url, model, said, tokens, count)
+                row[name] = asked(http, url, {"model": model, "messages": said, "max_tokens": tokens}, count)
                 row[name]["cpu_s"] = sum(process.cpu_times()[:2]) - before_s
             if number >= WARM_UP:
                 rows.append(row)
     return {"rounds": rounds, "prompt_tokens": rows[0]["ours"]["prompt_tokens"],
             "same_text": sum(row["ours"]["text"].strip() == row["theirs"]["text"].strip() for row in rows),
-            "first_tokens": {who: statistics.mean(row[who]["first_tokens"] for row in rows) for who in ("ours", "theirs")},
+            "first_tokens": {
+                who: statistics.mean(row[who]["first_tokens"] for row in rows) for who in ("ours", "theirs")
+            },
             "same_prompt": all(row["ours"]["prompt_tokens"] == row["theirs"]["prompt_tokens"] for row in rows),
             "reply_tokens": statistics.median(row["ours"]["tokens"] for row in rows),
             **{key: compared(rows, key) for key in MEASURED}}  # fmt: skip

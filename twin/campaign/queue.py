@@ -16,7 +16,7 @@ from twin.errors import ConfigError
 FOLDER = Path(__file__).parent
 METRICS = ("likelihood", "rubric_test", "protocol10")
 """What may judge; `likelihood` is bits per token, per byte where tokenizers differ."""
-SECTIONS = ("model", "adapter", "optimizer", "train", "augment", "align")
+SECTIONS = ("model", "adapter", "optimizer", "train", "augment", "align", "memory")
 """What a row may carry over from the one it continues."""
 UNDECIDED = ("earliest", "fewest_parameters")
 STOPS = ("not_learned_by", "worse_than", "equivalent_to")

@@ -1,7 +1,6 @@
 """`twin serve`: the live twin behind OpenAI's interface, on this machine."""
 
 import os
-from pathlib import Path
 from typing import Annotated
 
 import typer
