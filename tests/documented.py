@@ -81,6 +81,10 @@ def overrides(words: list[str]) -> list[str]:
     return [value for flag, value in pairwise(words) if flag in ("-S", "--set-param")]
 
 
+WAIT: Final = (
+    "&& while dvc queue status | grep -Eq 'Queued|Running'; do sleep 1; done; "
+    "echo $(dvc queue status | grep -c Success) ran"
+)
 RUN_NAME: Final = (("EXPERIMENT", "waived"),)
 SMALL: Final = (
     "-S ingest/source=memory_turns -S train.updates=2 -S train.validate_every=2 -S generate.max_new_tokens=4 "
@@ -157,6 +161,9 @@ EXECUTED: Final = {
     ),
     "dvc exp run -S ingest.source=slack -S +ingest.roles.member=partner -S +ingest.authors.mira=person "
     "-S +ingest.authors.sam=partner": Run(first="twin bring slack.csv --as slack", also="split", says="'split'"),
+    "dvc exp run --queue -S 'adapter.rank=8,16,32' -S 'train.seed=17,18,19' && dvc queue start": Run(
+        instead=(("8,16,32", "4,8"), ("17,18,19", "17"), (" && dvc", f" {SMALL} train && dvc")), also=WAIT, says="2 ran"
+    ),
     "dvc exp remove -A && dvc gc -w": Run(stdin="y\n", says="Removed"),
 }
 """In the order in which they are executed. Of what trains, a tenth of the history and as far as the named stage."""
@@ -176,7 +183,6 @@ REAL_BASE: Final = "downloads a base of gigabytes, for a Mac"
 NOT_EXECUTED: Final = {
     "dvc exp run -S '+experiment=2_dora_r32_3b'": REAL_BASE,
     "dvc exp run -S augment/embedder=minilm": "minutes for a tenth of the demo; tests/test_embedder_models.py",
-    "dvc exp run --queue -S 'adapter.rank=8,16,32' -S 'train.seed=17,18,19' && dvc queue start": "nine runs",
     "twin campaign note --hours 20": REAL_BASE,
     "twin rate --mode prefer": "needs the replies of a run with align=dpo; tests/test_rate_prefer.py rates such",
     "twin campaign geometry": "nine runs; tests/shrunk_campaign.py walks a queue",

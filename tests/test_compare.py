@@ -35,6 +35,8 @@ from twin.compare.report import compare
 from twin.compare.stored import Stored, read, sources
 from twin.errors import ConfigError, DataError, ProvenanceError
 from twin.intervals import Interval, holm
+from twin.runs import Run
+from twin.trials import Score, trial
 
 Row = dict[str, Any]
 CONVERSATIONS = 8
@@ -581,6 +583,19 @@ def test_scores_of_other_replies_are_refused(project: Path) -> None:
     Path("dvc.lock").write_text(yaml.safe_dump(lock))
     with pytest.raises(ProvenanceError, match="evaluate read data/generate 00000000, dvc.lock has it as"):
         read("-", dvc_objects())
+
+
+def test_a_run_that_ended_before_its_evaluation_has_no_score(project: Path) -> None:
+    lock = yaml.safe_load(Path("dvc.lock").read_text())
+    lock["stages"]["ingest"] = {"cmd": "ingest", "deps": [{"path": "data/raw", "md5": "1" * 32}]}
+    good = {"value": 2.0, "lower": 1.9, "upper": 2.1}
+    Path("metrics/evaluate.json").write_text(json.dumps({"rubric_test": {"all": {"X": good}}}))
+    for seed, scores in ((None, {"rubric": Score(2.0, 1.9, 2.1)}), (99, {})):
+        if seed:  # as `dvc exp run -S train.seed=99 train` leaves the stages behind it
+            lock["stages"]["train"]["params"]["params.yaml"]["train"]["seed"] = seed
+        Path("dvc.lock").write_text(yaml.safe_dump(lock))
+        found = trial(Run(), "workspace")
+        assert found is not None and found.scores == scores
 
 
 def test_an_unfinished_run_is_refused(project: Path) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from twin.compare.stored import flat
-from twin.errors import DataError
+from twin.compare.stored import flat, require_locked
+from twin.errors import DataError, ProvenanceError
 from twin.files import canonical_json, sha256_text
 from twin.runs import Run, git
 
@@ -36,6 +36,7 @@ class Trial:
     train: Mapping[str, Any]
     """metrics/train.json."""
     scores: Mapping[str, Score]
+    """None where the run ended before its evaluation: what lies there is another run's."""
     judged: str
     """Hash of the data, base and ways in which it was judged; scores are set side by side where it is the same."""
 
@@ -63,7 +64,16 @@ def trial(run: Run, name: str) -> Trial | None:
     except (DataError, KeyError, json.JSONDecodeError):
         return None
     judged = {"raw": raw, "base": params.get("model"), **{name: params.get(name) for name in JUDGED_BY}}
-    return Trial(name, flat(params), train, _scores(evaluate), sha256_text(canonical_json(judged)))
+    scores = _scores(evaluate) if _of_one_run(name, run, params) else {}
+    return Trial(name, flat(params), train, scores, sha256_text(canonical_json(judged)))
+
+
+def _of_one_run(name: str, run: Run, params: Mapping[str, Any]) -> bool:
+    try:
+        require_locked(name, run, params)
+    except ProvenanceError:
+        return False
+    return True
 
 
 def _scores(evaluate: Mapping[str, Any]) -> dict[str, Score]:

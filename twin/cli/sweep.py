@@ -27,8 +27,12 @@ def sweep(
         raise ConfigError(f"--score is {score}; it must be one of {', '.join(SCORES)}.")
     if picture is not None:
         pictures.require_kind(picture)
-    found = series(trials(), key, score)
+    finished = trials()
+    found = series(finished, key, score)
     typer.echo(table(found, key, score))
+    unscored = [one.name for one in finished if score not in one.scores]
+    if unscored:
+        typer.echo(f"\nleft out, as they ended before their evaluation: {', '.join(unscored)}")
     if json is not None:
         write_json(json, {"key": key, "score": score, "series": [asdict(one) for one in found]})
     if picture is not None:

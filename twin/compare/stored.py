@@ -85,7 +85,7 @@ def read(revision: str, objects: Objects) -> Stored:
         raise DataError(f"{name}: dvc.lock has no {' and no '.join(missing)} yet: finish the run with `dvc repro`.")
     params = yaml.safe_load(run.text("params.yaml"))
     outs = _outs(run.text("dvc.lock"))
-    _require_locked(name, run, params, outs)
+    require_locked(name, run, params)
 
     def rows(path: str) -> tuple[Row, ...]:
         return tuple(stored_rows(name, path, outs, objects))
@@ -132,8 +132,13 @@ def sources(run: Run, outs: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _require_locked(name: str, run: Run, params: Mapping[str, Any], outs: Mapping[str, str]) -> None:
-    now = flat(params)
+def require_locked(name: str, run: Run, params: Mapping[str, Any]) -> None:
+    """Check that all stages of a run are of one run; `dvc exp run … train` leaves the later ones as they were.
+
+    Raises:
+        ProvenanceError: a stage read other files or parameters than the run has.
+    """
+    now, outs = flat(params), _outs(run.text("dvc.lock"))
     for stage, inputs in run.inputs.items():
         for key, value in flat(inputs["params"]).items():
             if _number(now.get(key)) != _number(value):
