@@ -62,8 +62,7 @@ def shown(adapter: Path, messages: list[Message]) -> list[Message]:
 def asked(http: httpx.Client, url: str, body: dict[str, Any], count: Callable[[str], int]) -> dict[str, Any]:
     """Ask for a streamed reply and return its text and times.
 
-    Tokens a second are those of the text that came after the first piece: mlx-lm holds a token back until the next word
-    begins, so that its first piece may be of several.
+    Tokens a second are those of the text that came after the first piece, which may be of several.
     """
     body |= {"temperature": 0, "stream": True, "stream_options": {"include_usage": True}}
     started_s, times, pieces, usage = time.perf_counter(), [], [], {}
