@@ -145,16 +145,16 @@ EXECUTED: Final = {
         says="only what is new was read",
     ),
     "twin bring rest": Run(needs="SUPABASE_URL", says="data/raw/rest"),
-    "dvc exp run -S ingest/source=memory_turns": Run(also=SMALL, says="'report'"),
+    "dvc exp run -S ingest/source=memory_turns": Run(also=f"{SMALL} train", says="'train'"),
     "dvc exp run -S generate.graph=demo.csv": Run(
         instead=(("demo.csv", "data/graph/demo.csv"),), also=f"{SMALL} generate", says="'generate'"
     ),
     "dvc exp run -S adapter.rank=8": Run(also=f"{SMALL} train", says="'train'"),
-    "dvc exp run -S adapter=dora_r8 -S adapter/keys=qkvo": Run(also=f"{SMALL} train", says="'train'"),
-    "dvc exp run -S memory=mac16": Run(also=f"{SMALL} train", says="'train'"),
-    "dvc exp run -S train.ranks=2 -S train.accumulate=8": Run(also=f"{SMALL} train", says="'train'"),
-    "dvc exp run -S '+experiment=tags_shuffled'": Run(also=f"{SMALL} train", says="'train'"),
-    "dvc exp run -S align=dpo": Run(also=f"{SMALL} {PAIRS} align", says="'align'"),
+    "dvc exp run -S adapter=dora_r8 -S adapter/keys=qkvo": Run(also="config", says="'config'"),
+    "dvc exp run -S memory=mac16": Run(also="config", says="'config'"),
+    "dvc exp run -S train.ranks=2 -S train.accumulate=8": Run(also="config", says="'config'"),
+    "dvc exp run -S '+experiment=tags_shuffled'": Run(also=f"{SMALL} augment", says="'augment'"),
+    "dvc exp run -S align=dpo": Run(also="config", says="'config'"),
     "dvc exp run -S align=dpo_demo -S prefer.rejected=twin": Run(also=f"{SMALL} {PAIRS} align", says="'align'"),
     "dvc exp run -S augment.scheduler=tcp://10.0.0.5:8786": Run(
         instead=(("tcp://10.0.0.5:8786", "$SCHEDULER"),), also=f"{SMALL} augment", needs="SCHEDULER", says="'augment'"
