@@ -7,6 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from twin.errors import DataError
 from twin.identity import Inputs, fingerprint, locked_inputs, run_id
 from twin.runlog import facts_path, read_facts
@@ -62,6 +64,17 @@ class Run:
     def inputs(self) -> dict[str, Inputs]:
         """The inputs of every stage, from dvc.lock."""
         return locked_inputs(self.text("dvc.lock"))
+
+    @cached_property
+    def made(self) -> dict[str, dict[str, str]]:
+        """What each stage made, {path: md5}, from dvc.lock."""
+        stages = yaml.safe_load(self.text("dvc.lock"))["stages"]
+        return {name: {out["path"]: out["md5"] for out in entry.get("outs", [])} for name, entry in stages.items()}
+
+    @property
+    def outs(self) -> dict[str, str]:
+        """What the stages made, {path: md5}."""
+        return {path: md5 for outs in self.made.values() for path, md5 in outs.items()}
 
     @property
     def id(self) -> str:

@@ -25,7 +25,7 @@ from twin.config.compose import checked, compose
 from twin.config.rules import check_rules
 from twin.errors import DataError, ProvenanceError
 from twin.files import canonical_json, sha256_text
-from twin.identity import locked_inputs, md5_path
+from twin.identity import md5_path
 from twin.runs import Run, git
 
 RUNS = Path(".dvc/tmp/exps/standalone")
@@ -82,15 +82,14 @@ class Dvc:
         if not git("for-each-ref", "--format=%(objectname)", f"refs/exps/*/*/{asked.name}"):
             return False
         run = Run.at(asked.name)
-        found = locked_inputs(run.text("dvc.lock"))
         read_md5 = {
             path: md5
-            for entry in found.values()
+            for entry in run.inputs.values()
             for path, md5 in entry["deps"].items()
             if not _is_made(path, _stages())
         }
         same = yaml.safe_load(run.text("params.yaml")) == yaml.safe_load(asked.params)
-        if same and read_md5 == dict(self.sources) and found.keys() == _stages().keys():
+        if same and read_md5 == dict(self.sources) and run.inputs.keys() == _stages().keys():
             return True
         raise ProvenanceError(
             f"the experiment {asked.name} is not what its name says: its parameters, code or data are others. "

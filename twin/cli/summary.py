@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import typer
-import yaml
 
 from twin.alignment import alignment
 from twin.arms import ARMS
@@ -123,10 +122,10 @@ def _other_machine(run: Run) -> list[str]:
     """Say so when the committed lock was made from the same inputs and holds other model bytes."""
     committed = Run.at("HEAD")
     try:
-        theirs = committed.inputs, _outs(committed)
+        theirs = committed.inputs, committed.made
     except ValueError:
         return []
-    ours = run.inputs, _outs(run)
+    ours = run.inputs, run.made
     stages = [name for name in ("train", "generate") if theirs[0].get(name) == ours[0].get(name)]
     if not any(theirs[1].get(name) != ours[1].get(name) for name in stages):
         return []
@@ -143,8 +142,3 @@ def _page(run: Run) -> list[str]:
     if not Path(PAGE).exists():
         return []
     return [f"{'Look':10}{shown(run).as_uri()}\n{'':10}the same as a page to look at: `twin report --open`"]
-
-
-def _outs(run: Run) -> dict[str, Any]:
-    stages = yaml.safe_load(run.text("dvc.lock"))["stages"]
-    return {name: {out["path"]: out["md5"] for out in entry.get("outs", [])} for name, entry in stages.items()}

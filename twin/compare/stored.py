@@ -84,7 +84,7 @@ def read(revision: str, objects: Objects) -> Stored:
     if missing:
         raise DataError(f"{name}: dvc.lock has no {' and no '.join(missing)} yet: finish the run with `dvc repro`.")
     params = yaml.safe_load(run.text("params.yaml"))
-    outs = _outs(run.text("dvc.lock"))
+    outs = run.outs
     require_locked(name, run, params)
 
     def rows(path: str) -> tuple[Row, ...]:
@@ -116,11 +116,6 @@ def flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     return found
 
 
-def _outs(lock: str) -> dict[str, str]:
-    stages = yaml.safe_load(lock)["stages"]
-    return {out["path"]: out["md5"] for entry in stages.values() for out in entry.get("outs", [])}
-
-
 def sources(run: Run, outs: Mapping[str, str]) -> dict[str, str]:
     """Return {path: md5} of the code and data that a run was made of and did not make."""
     made = {stage: inputs for stage, inputs in run.inputs.items() if stage not in MAKING_NOTHING}
@@ -138,7 +133,7 @@ def require_locked(name: str, run: Run, params: Mapping[str, Any]) -> None:
     Raises:
         ProvenanceError: a stage read other files or parameters than the run has.
     """
-    now, outs = flat(params), _outs(run.text("dvc.lock"))
+    now, outs = flat(params), run.outs
     for stage, inputs in run.inputs.items():
         for key, value in flat(inputs["params"]).items():
             if _number(now.get(key)) != _number(value):
