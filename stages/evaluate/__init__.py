@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stages.evaluate import choice
 from stages.evaluate.acts import act_agreement, read_labels, trusted
 from stages.evaluate.alarms import alarms, lengths, secrets, usage
 from stages.evaluate.canaries import exposure
 from stages.evaluate.capability import capability
-from stages.evaluate.choice import context_choice, of, without_stock
-from stages.evaluate.data import BASE, GENERATIONS, Arms, Data, gather
+from stages.evaluate.choice import context_choice, of
+from stages.evaluate.data import BASE, GENERATIONS, Data, gather, without_stock
 from stages.evaluate.facts import with_facts
 from stages.evaluate.gap import gap
 from stages.evaluate.judgement import Judgement, judged, unjudged
@@ -92,7 +93,7 @@ def evaluate(
     short = too_few(data.cal, data.cal_models, config.bucket_replies)
     usual, rules = usual_for(data.train, data.prompts)
     judgement = unjudged(data, short, usual, rules) if short else judged(data, usual, rules, config)
-    with_arms = {"all": data.test, "without_stock": _without_stock(data.test)}
+    with_arms = {"all": data.test, "without_stock": without_stock(data.test)}
     # Arm K chooses among these.
     drawn = [reply for reply in data.further if reply.arm == CHALLENGER]
     said = [reply for arms in (data.test, data.valid, data.protocol) for reply in arms.get(CHALLENGER, [])] + drawn
@@ -108,7 +109,7 @@ def evaluate(
         "canaries": exposure(of(likelihoods, "canary"), planted),
         "memorisation": memorisation(scored["train"], scored["test"], CHALLENGER, BASE, config),
         "context_choice": _choices(scored["choice"], scored["alone"], config)
-        | {"without_stock": _choices(without_stock(scored["choice"]), scored["alone"], config)},
+        | {"without_stock": _choices(choice.without_stock(scored["choice"]), scored["alone"], config)},
         "capability": capability(of(likelihoods, "capability"), config),
         "gap": gap(data.test, config),
         "act_agreement": act_agreement(data.test, acts, config),
@@ -124,10 +125,6 @@ def evaluate(
 
 def _choices(inside: Scored, alone: Scored, config: EvaluateConfig) -> Tree:
     return {arm: context_choice(rows, alone[arm], config) for arm, rows in inside.items()}
-
-
-def _without_stock(arms: Arms) -> Arms:
-    return {arm: [reply for reply in replies if not reply.stock] for arm, replies in arms.items()}
 
 
 def _counts(data: Data) -> Tree:

@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.evaluate.data import without_stock
 from stages.evaluate.level import DECIMALS, Features, odds_model
 from stages.evaluate.replies import REAL, Reply
 from stages.evaluate.report import Tree, bounds, rate_over, similarity
@@ -169,7 +170,7 @@ def act_agreement(arms: Mapping[str, Sequence[Reply]], made: Trusted, config: Ev
     if not arms[REAL]:
         return made.tree | {"state": "UNKNOWN", "why": "there are no test replies"}
     tuned = [arm for arm in arms if arm not in (REAL, *PROMPTED)]
-    plain = {arm: [reply for reply in replies if not reply.stock] for arm, replies in arms.items()}
+    plain = without_stock(arms)
     return made.tree | {
         **{arm: _agreement(arms, arm, labeller, ceiling, config) for arm in tuned},
         "without_stock": {arm: _agreement(plain, arm, labeller, ceiling, config) for arm in tuned if plain[arm]},

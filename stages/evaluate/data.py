@@ -53,6 +53,11 @@ def gather(
     return Data(prompts, real["train"], real["cal"], cal_models, test, valid, fixed, real["valid"], more)
 
 
+def without_stock(arms: Mapping[str, Sequence[Reply]]) -> Arms:
+    """Return the replies to prompts whose own reply is no stock phrase."""
+    return {arm: [reply for reply in replies if not reply.stock] for arm, replies in arms.items()}
+
+
 def _arms(replies: Sequence[Reply], prompt_set: str) -> Arms:
     arms: Arms = {}
     for reply in replies:

@@ -41,10 +41,13 @@ def likelihood(arms: Mapping[str, Sequence[Row]], config: EvaluateConfig) -> Tre
     """Return bits per token and per byte of each arm, and the gains of X, with and without stock phrases."""
     return {
         "all": _likelihood(arms, config),
-        "without_stock": _likelihood(
-            {arm: [row for row in rows if not row["stock"]] for arm, rows in arms.items()}, config
-        ),
+        "without_stock": _likelihood(without_stock(arms), config),
     }
+
+
+def without_stock(arms: Mapping[str, Sequence[Row]]) -> dict[str, list[Row]]:
+    """Return the likelihoods of replies that are no stock phrases."""
+    return {arm: [row for row in rows if not row["stock"]] for arm, rows in arms.items()}
 
 
 def _likelihood(arms: Mapping[str, Sequence[Row]], config: EvaluateConfig) -> Tree:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from stages.evaluate.likelihood import without_stock
 from stages.evaluate.report import Tree, bounds
 from stages.evaluate.twosample import Told, wins
 from twin.config.evaluate import EvaluateConfig
@@ -35,7 +36,7 @@ def memorisation(learned: Arms, held_out: Arms, arm: str, base: str, config: Eva
     raw = _told(learned, held_out, lambda arms: -_nats(arms[arm]))
     replies = len(learned[arm]) + len(held_out[arm])
     tree: Tree = {"likelihood_alone": _auc(raw, replies, config)}
-    plain, plain_held_out = _without_stock(learned), _without_stock(held_out)
+    plain, plain_held_out = without_stock(learned), without_stock(held_out)
     if plain[arm] and plain_held_out[arm]:
         without = _told(plain, plain_held_out, lambda arms: _gains(arms, arm, base))
         tree["without_stock"] = _auc(without, len(plain[arm]) + len(plain_held_out[arm]), config)
@@ -45,10 +46,6 @@ def memorisation(learned: Arms, held_out: Arms, arm: str, base: str, config: Eva
 def _auc(told: Told, replies: int, config: EvaluateConfig) -> Tree:
     found = bounds(interval(told.auc, len(told.wins), config.draws, config.seed), replies)
     return {"auc": found.pop("value"), **found}
-
-
-def _without_stock(arms: Arms) -> Arms:
-    return {name: [row for row in rows if not row["stock"]] for name, rows in arms.items()}
 
 
 def _told(learned: Arms, held_out: Arms, measure: Callable[[Arms], Array]) -> Told:
