@@ -10,12 +10,14 @@ import sys
 import time
 from pathlib import Path
 
+import yaml
+
 from bench.machine import describe
 from twin.files import write_json
 
 RESULTS = Path("bench/results/latency.json")
 ROUNDS = 7
-STAGES = ("config", "ingest", "augment", "split", "base", "train", "prefer", "align", "generate", "evaluate", "promote")
+STAGES = tuple(yaml.safe_load(Path("dvc.yaml").read_text())["stages"])
 BIN = Path(sys.executable).parent
 
 

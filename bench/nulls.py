@@ -27,17 +27,17 @@ import numpy as np
 from bench.fresh import fresh_sets
 from bench.machine import describe
 from stages import evaluate as judge
-from stages import generate as ask
 from stages.evaluate.data import gather
-from stages.generate.arms import Arm, decoder
-from stages.generate.questions import questions
-from stages.generate.tasks import real_tasks
+from stages.generate import ADAPTER
 from stages.promote.decision import State, Verdict, decide
 from stages.promote.evidence import Evidence
 from stages.promote.files import Files
 from stages.promote.gates import gates
 from stages.train import Settings, train
 from tests.persona import terse
+from twin.asking import SPLITS, Arm, Asked, Row, ask, decoder, split_rows
+from twin.asking.questions import Question, questions
+from twin.asking.tasks import real_tasks
 from twin.base import resolve
 from twin.config.adapter import AdapterConfig
 from twin.config.evaluate import EvaluateConfig
@@ -60,7 +60,7 @@ REPLIES, GAIN_BITS, SIMULATIONS = 328, 0.1, 2_000
 SPREADS = (0.2, 0.3, 0.4)
 """Of the conversations' gains, bits a token: what a base that few-shot pairs confuse less would show."""
 TEMPERATURE = 0.7
-Rows = list[dict[str, Any]]
+Rows = list[Row]
 
 
 def zero(folder: Path, base: Path, seed: int) -> None:
@@ -75,7 +75,7 @@ def trained_on(change: Callable[[Rows, int], Rows]) -> Callable[[Path, Path, int
     """Return what trains an adapter on changed rows, as the demo is trained."""
 
     def make(folder: Path, base: Path, seed: int) -> None:
-        rows = {name: change(read_jsonl(ask.SPLITS[name]), seed) for name in ("train", "valid")}
+        rows = {name: change(read_jsonl(SPLITS[name]), seed) for name in ("train", "valid")}
         settings = Settings(load(AdapterConfig), load(OptimizerConfig), replace(load(TrainConfig), seed=seed))
         trained = train(base, rows, settings)
         write_adapter(folder, trained.weights, trained.adapter_config, {"version": 1}, lambda part: None)
@@ -85,7 +85,7 @@ def trained_on(change: Callable[[Rows, int], Rows]) -> Callable[[Path, Path, int
 
 def trained(folder: Path, base: Path, seed: int) -> None:
     """Write the adapter of the run."""
-    shutil.copytree(ask.ADAPTER, folder)
+    shutil.copytree(ADAPTER, folder)
 
 
 def shuffled(rows: Rows, seed: int) -> Rows:
@@ -115,7 +115,7 @@ class Judged:
     """What is judged together: a test set, what is asked of it, and what the base arms say."""
 
     splits: dict[str, Rows]
-    asked: ask.Asked
+    asked: Asked
     config: GenerateConfig
     answers: Rows
     likelihoods: Rows
@@ -125,9 +125,9 @@ class Bases:
     """The base arms: what they say to prompts that every test set shares, once for each temperature, and to each."""
 
     def __init__(self, base: Path, sets: Sequence[Rows]) -> None:
-        recipe = read_json(ask.ADAPTER / "recipe.json")
+        recipe = read_json(ADAPTER / "recipe.json")
         self._recipe = PromptRecipe.from_json(recipe["prompt"])
-        self._splits = {name: read_jsonl(path) for name, path in ask.SPLITS.items()}
+        self._splits = split_rows()
         self._sets = [self._splits["test"], *sets]
         self._model = load_base(base)
         self._speaker = Speaker(self._model)
@@ -147,7 +147,7 @@ class Bases:
         splits = self._splits | {"test": self._sets[place]}
         # Another seed for each set, or the ten fixed prompts would get the same draws every time.
         config = replace(load(GenerateConfig), temperature=temperature, seed=place, graph=None)
-        asked = ask.ask(splits, self._recipe, config)
+        asked = ask(splits, self._recipe, config)
         arms = [Arm(name, self._model, self._speaker, pairs) for name, pairs in (("B0", []), ("B1", asked.pairs))]
         if temperature not in self._shared:
             fixed = [*asked.protocol, *asked.valid], asked.cal
@@ -161,7 +161,7 @@ class Bases:
         return Judged(splits, asked, config, self._shared[temperature] + answers, scored)
 
 
-def said(arm: Arm, asked: Sequence[ask.Question], config: GenerateConfig) -> Rows:
+def said(arm: Arm, asked: Sequence[Question], config: GenerateConfig) -> Rows:
     """Return an arm's answers."""
     return arm.answers(asked, decoder(config), lambda: None)
 
@@ -200,13 +200,13 @@ def weakened(base: Path, share: float) -> Rows:
     """Return the likelihoods of the test replies under so much of the trained adapter."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "adapter"
-        shutil.copytree(ask.ADAPTER, folder)
+        shutil.copytree(ADAPTER, folder)
         config = read_json(folder / "adapter_config.json")
         config["lora_parameters"]["scale"] *= share
         write_json(folder / "adapter_config.json", config)
         model = load_base(base)
         attach(model, folder)
-    held_out = real_tasks(questions("test", read_jsonl(ask.SPLITS["test"])))
+    held_out = real_tasks(questions("test", read_jsonl(SPLITS["test"])))
     return Arm("X", model, Speaker(model)).likelihoods(held_out)
 
 
@@ -270,7 +270,7 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", choices=("power", "decisions"), default=["power", "decisions"])
     parser.add_argument("--results", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    recipe = read_json(ask.ADAPTER / "recipe.json")
+    recipe = read_json(ADAPTER / "recipe.json")
     base = resolve(recipe["base"], load(ModelConfig).folder)
     header = {"date": str(datetime.date.today()), "machine": describe()}
     earlier: dict[str, Any] = read_json(arguments.results) if arguments.results.exists() else {}
@@ -296,8 +296,8 @@ def of_the_gate(base: Path) -> dict[str, Any]:
 
 def of_the_decision(base: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """Return every decision on what is no better, and on the twin, and show how many promote."""
-    own = {row["conversation_id"] for row in read_jsonl(ask.SPLITS["test"])}
-    bases = Bases(base, fresh_sets(arguments.sets, read_jsonl(ask.SPLITS["train"]), len(own)))
+    own = {row["conversation_id"] for row in read_jsonl(SPLITS["test"])}
+    bases = Bases(base, fresh_sets(arguments.sets, read_jsonl(SPLITS["train"]), len(own)))
     rows = [
         row
         for kind in arguments.kinds

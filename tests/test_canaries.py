@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from stages.evaluate.canaries import exposure
-from stages.generate.tasks import canary_tasks
 from stages.split import split
 from tests.split_rows import CONFIG, rows
+from twin.asking.tasks import canary_tasks
 from twin.canary import REFERENCES, repeats, said
 from twin.files import read_jsonl, write_jsonl
 

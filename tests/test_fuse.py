@@ -18,7 +18,6 @@ from mlx_lm.models.switch_layers import SwitchLinear
 from mlx_lm.tuner.lora import LoRASwitchLinear
 from typer.testing import CliRunner
 
-from stages.generate.questions import protocol_questions
 from tests.conftest import make_rows
 from tests.variants import (
     KEYS,
@@ -34,6 +33,7 @@ from tests.variants import (
     variant,
 )
 from twin import fuse as fusing
+from twin.asking.questions import protocol_questions
 from twin.cli import app
 from twin.config.adapter import Kind
 from twin.errors import ConfigError, DataError, ModelError, StorageError

@@ -13,15 +13,17 @@ import numpy as np
 import pytest
 
 from stages import generate as stage
-from stages.generate.capability import capability_tasks
+from stages.baseline import baseline
 from stages.generate.live import informed, with_known
-from stages.generate.questions import few_shot, messages_sha256, questions, spread, with_examples
-from stages.generate.tasks import choice_tasks, real_tasks
 from tests.conftest import make_rows
+from twin.asking import Arm, Said, ask
+from twin.asking.capability import capability_tasks
+from twin.asking.questions import few_shot, messages_sha256, questions, spread, with_examples
+from twin.asking.tasks import choice_tasks, real_tasks
 from twin.config.adapter import AdapterConfig, Kind
 from twin.config.augment import Scalar, Tags
 from twin.config.generate import GenerateConfig
-from twin.errors import ConfigError, DataError, ModelError
+from twin.errors import ConfigError, DataError, ModelError, ProvenanceError
 from twin.files import read_json, sha256_file, sha256_text, write_json
 from twin.graph import EmbeddedGraph, Triple
 from twin.likelihood import score
@@ -58,9 +60,20 @@ def adapter(tmp_path_factory, tiny_base):
     return folder
 
 
+def every(base, adapter, asked, config=CONFIG, **how):
+    """What base and adapters say, as `generate` files it, and what a live reply is judged by."""
+    said, live = stage.generate(lambda: load_base(base), adapter, asked, config, **how)
+    return (baseline(load_base(base), asked, config) + said).ordered(asked), live
+
+
 @pytest.fixture(scope="module")
-def generated(tiny_base, adapter):
-    return stage.generate(lambda: load_base(tiny_base), adapter, stage.ask(splits(), RECIPE, CONFIG), CONFIG)
+def everything(tiny_base, adapter):
+    return every(tiny_base, adapter, ask(splits(), RECIPE, CONFIG))
+
+
+@pytest.fixture(scope="module")
+def generated(everything):
+    return everything[0]
 
 
 def greedy(model, tokenizer, prompt, max_tokens):
@@ -117,7 +130,7 @@ DRAWN = replace(CONFIG, temperature=1.5, samples=3)
 @pytest.fixture(scope="module")
 def drawn(tiny_base, adapter):
     parts = splits() | {"valid": [row | {"split": "valid"} for row in make_rows(25, seed=4)]}
-    return stage.generate(lambda: load_base(tiny_base), adapter, stage.ask(parts, RECIPE, DRAWN), DRAWN)
+    return every(tiny_base, adapter, ask(parts, RECIPE, DRAWN), DRAWN)[0]
 
 
 def test_the_twin_draws_several_replies_and_the_base_answers_the_rest_of_valid(drawn, generated):
@@ -135,7 +148,7 @@ def test_draws_differ_from_each_other_and_come_again(tiny_base, adapter, drawn):
             said.setdefault(row["prompt_id"], []).append(row["text"])
     assert all(len(set(texts)) == 3 for texts in said.values())
     parts = splits() | {"valid": [row | {"split": "valid"} for row in make_rows(25, seed=4)]}
-    again = stage.generate(lambda: load_base(tiny_base), adapter, stage.ask(parts, RECIPE, DRAWN), DRAWN)
+    again, _ = every(tiny_base, adapter, ask(parts, RECIPE, DRAWN), DRAWN)
     assert (again.answers, again.further) == (drawn.answers, drawn.further)
 
 
@@ -219,8 +232,7 @@ def test_with_too_few_other_replies_there_is_no_choice():
 
 
 def test_the_champion_answers_what_the_twin_answers(tiny_base, adapter, generated):
-    asked = stage.ask(splits(), RECIPE, CONFIG)
-    both = stage.generate(lambda: load_base(tiny_base), adapter, asked, CONFIG, champion=adapter)
+    both, _ = every(tiny_base, adapter, ask(splits(), RECIPE, CONFIG), champion=adapter)
     answers, likelihoods = both.answers, both.likelihoods
 
     def said(rows, arm, text):
@@ -293,7 +305,7 @@ def test_rows_hold_what_the_judge_reads(generated):
 
 
 def test_the_fixed_prompts_are_asked_as_a_cold_start():
-    asked = stage.ask(splits(), RECIPE, CONFIG).protocol
+    asked = ask(splits(), RECIPE, CONFIG).protocol
     assert [message["role"] for message in asked[0].messages] == ["system", "user"]
     assert asked[0].messages[0]["content"] == "You are Sam. [trajectory: cold-start]"
 
@@ -388,7 +400,7 @@ def test_a_prompt_that_is_too_long_is_an_error_not_a_cut(tiny_base):
         Speaker(base).reply([7] * 505, 12)
     long = replace(CONFIG, few_shot=13)
     with pytest.raises(ModelError, match=r"exceed the base's context .* Lower .* generate\.few_shot"):
-        stage.Arm("B1", base, Speaker(base), few_shot(splits()["train"], long.few_shot) * 3).likelihoods(
+        Arm("B1", base, Speaker(base), few_shot(splits()["train"], long.few_shot) * 3).likelihoods(
             real_tasks(questions("test", splits()["test"]))
         )
 
@@ -438,25 +450,42 @@ def test_few_shot_pairs_stand_between_system_line_and_context():
 def test_the_twin_answers_cal_apart_and_again_where_the_graph_knows_something(tiny_base, adapter, tmp_path):
     graph = EmbeddedGraph()
     graph.add(Triple("PR", "waits_for", "Jonas", 0.9))
-    asked = stage.ask(splits(), RECIPE, CONFIG)
-    asked = replace(asked, informed=informed(asked.shared[:10], graph))
+    asked = ask(splits(), RECIPE, CONFIG)
+    told = informed(asked.shared[:10], graph)
     graph.close()
-    said = stage.generate(lambda: load_base(tiny_base), adapter, asked, CONFIG)
-    counts = Counter((row["arm"], row["prompt_set"]) for row in said.live)
+    said, live = stage.generate(lambda: load_base(tiny_base), adapter, asked, CONFIG, informed=told)
+    counts = Counter((row["arm"], row["prompt_set"]) for row in live)
     assert counts == {("X", "cal"): 4, ("F", "protocol"): 1}
-    (row,) = [row for row in said.live if row["arm"] == "F"]
+    (row,) = [row for row in live if row["arm"] == "F"]
     assert (row["prompt_id"], row["facts"]) == ("review", [["pr", "waits_for", "jonas", 0.9]])
     (plain,) = [one for one in said.answers if one["arm"] == "X" and one["prompt_id"] == "review"]
     assert row["messages_sha256"] != plain["messages_sha256"] and row["prompt"] == plain["prompt"]
-    (shown,) = asked.informed
+    (shown,) = told
     system, *others = shown.question.messages
     assert '- "pr waits for jonas"' in system["content"]
     assert others == list(next(one for one in asked.protocol if one.id == "review").messages[1:])
 
 
-def test_without_a_graph_the_other_rows_are_the_same(generated):
-    assert {row["arm"] for row in generated.live} == {"X"}
-    assert all(row["nats"] >= row["worst_nats"] > 0 for row in [*generated.live, *generated.answers])
+def test_without_a_graph_the_other_rows_are_the_same(everything):
+    said, live = everything
+    assert {row["arm"] for row in live} == {"X"}
+    assert all(row["nats"] >= row["worst_nats"] > 0 for row in [*live, *said.answers])
+
+
+def test_what_the_base_says_depends_on_no_adapter(tiny_base, generated):
+    alone = baseline(load_base(tiny_base), ask(splits(), RECIPE, CONFIG), CONFIG)
+    assert [row for row in generated.answers if row["arm"] != "X"] == alone.answers
+    assert [row for row in generated.likelihoods if row["arm"] != "X"] == alone.likelihoods
+
+
+def test_what_the_base_said_to_other_prompts_is_refused(tmp_path, generated):
+    generated.write(tmp_path)
+    read = Said.read(tmp_path)
+    assert read == generated
+    fewer = ask(splits() | {"test": splits()["test"][1:]}, RECIPE, CONFIG)
+    for part in (Said(read.answers), Said(likelihoods=read.likelihoods), Said(further=read.answers)):
+        with pytest.raises(ProvenanceError, match="which this run does not ask. Let it answer again with `dvc repro`"):
+            part.ordered(fewer)
 
 
 def test_facts_of_a_run_lie_where_a_change_of_them_is_seen(tmp_path):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from stages.generate.questions import Question
+from twin.asking.questions import Question
 from twin.context import NOTE, about, worded
 from twin.errors import ConfigError
 from twin.graph import Edge, EmbeddedGraph, Graph

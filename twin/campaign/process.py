@@ -22,7 +22,7 @@ POLL_S = 0.5
 GRACE_S = 120.0
 """Training ends after the update it is in, and keeps its state."""
 LAST_LINES = 3
-MODEL_STAGES = ("train", "align", "generate")
+MODEL_STAGES = ("train", "align", "baseline", "generate")
 MEMORY_SIGNALS = {
     signal.SIGKILL: "as the kernel does when memory runs out",
     signal.SIGSEGV: "as MLX's CPU backend does when an allocation fails",

@@ -126,7 +126,7 @@ def _other_machine(run: Run) -> list[str]:
     except ValueError:
         return []
     ours = run.inputs, run.made
-    stages = [name for name in ("train", "generate") if theirs[0].get(name) == ours[0].get(name)]
+    stages = [name for name in ("train", "baseline", "generate") if theirs[0].get(name) == ours[0].get(name)]
     if not any(theirs[1].get(name) != ours[1].get(name) for name in stages):
         return []
     return [

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import yaml
 
-from stages.generate.questions import protocol_questions
-from stages.generate.tasks import Task
+from twin.asking.questions import protocol_questions
+from twin.asking.tasks import Task
 from twin.errors import DataError
 from twin.files import read_text
 from twin.prompt import PromptRecipe

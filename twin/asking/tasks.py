@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stages.generate.questions import Message, Question, protocol_questions
+from twin.asking.questions import Message, Question, protocol_questions
 from twin.canary import REFERENCES, said
 from twin.files import sha256_text
 from twin.prompt import PromptRecipe

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stages.generate.questions import Message, Question, messages_sha256, with_examples
-from stages.generate.tasks import Task
+from twin.asking.questions import Message, Question, messages_sha256, with_examples
+from twin.asking.tasks import Task
 from twin.config.generate import GenerateConfig
 from twin.files import sha256_text
 from twin.model import Base
