@@ -76,8 +76,8 @@ def twin(engine: Any, **parts: Any) -> LiveTwin:
 
 
 def said(live: LiveTwin, messages: list[Message] = HELLO, options: Options = OPTIONS) -> tuple[str, Behind]:
-    *pieces, behind = live.answer(messages, options, Event())
-    assert isinstance(behind, Behind) and all(isinstance(piece, str) and piece for piece in pieces)
+    *pieces, whole, behind = live.answer(messages, options, Event())
+    assert whole == "" and isinstance(behind, Behind) and all(isinstance(piece, str) and piece for piece in pieces)
     return "".join(map(str, pieces)), behind
 
 

@@ -17,7 +17,7 @@ import pytest
 from tests.serving import BEHIND, USER, WAIT_S, Gate, Scripted, Served, behind, readme_snippet, run_snippet, serving
 from tests.structure import ROOT
 from twin.errors import DataError, ModelError, RoomError
-from twin.serve import answering, door, server
+from twin.serve import answering, desk, door, server
 from twin.serve.door import BODY_BYTES
 from twin.serve.wording import ours
 
@@ -75,6 +75,20 @@ def test_a_stream_ends_with_done_and_comes_piece_by_piece() -> None:
             rest = [line for line in lines if line]
     assert said.startswith("data: {") and response.headers["content-type"].startswith("text/event-stream")
     assert rest[-1] == "data: [DONE]"
+
+
+def test_the_last_piece_does_not_wait_for_what_lies_behind_the_reply(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(desk, "PACE_S", 10 * WAIT_S)
+    more, judged = Gate(), Gate()
+    with serving(lambda: Scripted(["ship", more, " it", "", judged, BEHIND])) as served, served.http() as http:
+        body = {"model": "twin", "messages": USER, "stream": True}
+        with http.stream("POST", "/v1/chat/completions", json=body) as response:
+            lines = response.iter_lines()
+            assert any('"ship"' in line for line in lines)
+            more.opened.set()
+            assert any('" it"' in line for line in lines)
+            judged.opened.set()
+            assert [line for line in lines if line][-1] == "data: [DONE]"
 
 
 def test_options_reach_the_answerer_as_they_were_sent() -> None:

@@ -70,7 +70,9 @@ class Answerer(Protocol):
         ...
 
     def answer(self, messages: Sequence[Message], options: Options, cancelled: Event) -> Iterator[str | Behind]:
-        """Yield the reply in pieces, then once what lies behind it; ends early when `cancelled` is set.
+        """Yield the reply in pieces, an empty one where it is whole, then once what lies behind it.
+
+        Ends early when `cancelled` is set.
 
         Args:
             messages: roles user and assistant, the last a user's; a system message is an error of the client's, since

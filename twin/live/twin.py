@@ -99,7 +99,7 @@ class LiveTwin:
         return build_context(turns, self.recipe, self._embed, ask, self._fact_characters)
 
     def answer(self, messages: Sequence[Message], options: Options, cancelled: Event) -> Iterator[str | Behind]:
-        """Yield the reply in pieces, then once what lies behind it; see `Answerer`."""
+        """Yield the reply in pieces, an empty one, then what lies behind it; see `Answerer`."""
         started_s = self._clock()
         self.last = context = self.context(messages, options.facts)
         adapter = options.adapter or self._route(context) or self.engine.names[0]
@@ -113,6 +113,7 @@ class LiveTwin:
             if piece:
                 yield piece
         if not cancelled.is_set():
+            yield ""
             yield self._behind(context, options, adapter, run)
 
     def _room(self, prompt: Sequence[int], options: Options) -> int:

@@ -45,24 +45,25 @@ class Job:
         self.future: Future[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._filled = asyncio.Event()
-        self._ended = asyncio.Event()
+        self._whole = asyncio.Event()
         self._looked_s = -math.inf
         self._pieces: deque[str | End] = deque()
         self._told = False
 
     def put(self, piece: str | End) -> None:
-        """Add a piece, from any thread."""
-        self._pieces.append(piece)
+        """Add a piece, from any thread; an empty one says that the text is whole, so that nobody waits with it."""
+        if piece:
+            self._pieces.append(piece)
+        if not piece or not isinstance(piece, str):
+            self._loop.call_soon_threadsafe(self._whole.set)
         if not self._told:  # the reader takes all there is, so that one call wakes it for many pieces
             self._told = True
             self._loop.call_soon_threadsafe(self._filled.set)
-        if not isinstance(piece, str):
-            self._loop.call_soon_threadsafe(self._ended.set)
 
     async def take(self) -> tuple[list[str], End | None]:
         """Wait for pieces; return all there are, and how the reply ended if it did."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._ended.wait(), self._looked_s + PACE_S - self._loop.time())
+            await asyncio.wait_for(self._whole.wait(), self._looked_s + PACE_S - self._loop.time())
         while not self._pieces:
             self._filled.clear()
             self._told = False
