@@ -131,6 +131,8 @@ def test_some_replies_may_be_left_out_of_what_is_told_apart() -> None:
     apart = told_apart(real, [*(reply for reply in arm("X") if not reply.stock), *odd], 1)
     assert apart.told(lambda reply: reply.stock).value > 0.9
     assert 0.35 < apart.told(lambda reply: not reply.stock).value < 0.65
+    left = {reply.conversation_id for reply in real if reply.stock}
+    assert len(apart.told(lambda reply: reply.stock).wins) == len(left) < len({one.conversation_id for one in real})
 
 
 def test_the_gap_is_closed_by_the_person_and_not_by_the_prompted_base() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from stages.evaluate.likelihood import without_stock
 from stages.evaluate.report import Tree, bounds
-from stages.evaluate.twosample import Told, wins
+from stages.evaluate.twosample import Told, told
 from twin.config.evaluate import EvaluateConfig
 from twin.intervals import Array, interval
 
@@ -32,7 +32,7 @@ def memorisation(learned: Arms, held_out: Arms, arm: str, base: str, config: Eva
     """
     if not all(arms.get(name) for arms in (learned, held_out) for name in (arm, base)):
         return {}
-    told = _told(learned, held_out, lambda arms: _gains(arms, arm, base))
+    gained = _told(learned, held_out, lambda arms: _gains(arms, arm, base))
     raw = _told(learned, held_out, lambda arms: -_nats(arms[arm]))
     replies = len(learned[arm]) + len(held_out[arm])
     tree: Tree = {"likelihood_alone": _auc(raw, replies, config)}
@@ -40,23 +40,20 @@ def memorisation(learned: Arms, held_out: Arms, arm: str, base: str, config: Eva
     if plain[arm] and plain_held_out[arm]:
         without = _told(plain, plain_held_out, lambda arms: _gains(arms, arm, base))
         tree["without_stock"] = _auc(without, len(plain[arm]) + len(plain_held_out[arm]), config)
-    return _auc(told, replies, config) | tree
+    return _auc(gained, replies, config) | tree
 
 
-def _auc(told: Told, replies: int, config: EvaluateConfig) -> Tree:
-    found = bounds(interval(told.auc, len(told.wins), config.draws, config.seed), replies)
+def _auc(apart: Told, replies: int, config: EvaluateConfig) -> Tree:
+    found = bounds(interval(apart.auc, len(apart.wins), config.draws, config.seed), replies)
     return {"auc": found.pop("value"), **found}
 
 
 def _told(learned: Arms, held_out: Arms, measure: Callable[[Arms], Array]) -> Told:
     rows = [list(next(iter(arms.values()))) for arms in (learned, held_out)]
-    names, places = np.unique([row["conversation_id"] for part in rows for row in part], return_inverse=True)
-    ours, others = places[: len(rows[0])], places[len(rows[0]) :]
-    won, compared = np.zeros((len(names), len(names))), np.zeros((len(names), len(names)))
-    where = np.ix_(ours, others)
-    np.add.at(won, where, wins(measure(learned), measure(held_out)))
-    np.add.at(compared, where, 1.0)
-    return Told(won, compared)
+    conversations = [row["conversation_id"] for part in rows for row in part]
+    is_learned = np.repeat([True, False], [len(part) for part in rows])
+    scores = np.concatenate([measure(learned), measure(held_out)])
+    return told(conversations, is_learned, scores, np.zeros(len(scores), dtype=np.intp))
 
 
 def _gains(arms: Arms, arm: str, base: str) -> Array:

@@ -54,6 +54,20 @@ class Told:
         return float(self.auc(np.ones((1, len(self.wins))))[0])
 
 
+def told(
+    conversations: Sequence[str], is_positive_N: NDArray[np.bool_], scores_N: Array, fold_N: NDArray[np.intp]
+) -> Told:
+    """Compare positives with negatives of the same fold, by scores that take the higher one for the positive."""
+    names, places = np.unique(np.asarray(conversations), return_inverse=True)
+    won, compared = np.zeros((len(names), len(names))), np.zeros((len(names), len(names)))
+    for fold in np.unique(fold_N):
+        high, low = (fold_N == fold) & is_positive_N, (fold_N == fold) & ~is_positive_N
+        where = np.ix_(places[high], places[low])
+        np.add.at(won, where, wins(scores_N[high], scores_N[low]))
+        np.add.at(compared, where, 1.0)
+    return Told(won, compared)
+
+
 @dataclass(frozen=True)
 class Odds:
     """What the classifier made of replies that it was not fitted on."""
@@ -65,16 +79,9 @@ class Odds:
 
     def told(self, kept: Callable[[Reply], bool] = lambda _: True) -> Told:
         """Compare the replies of each fold, those that are `kept`."""
-        names, conversations = np.unique([reply.conversation_id for reply in self.replies], return_inverse=True)
-        won, compared = np.zeros((len(names), len(names))), np.zeros((len(names), len(names)))
         kept_N = np.array([kept(reply) for reply in self.replies])
-        for fold in range(FOLDS):
-            held = kept_N & (self.fold_N == fold)
-            high, low = held & self.is_positive_N, held & ~self.is_positive_N
-            where = np.ix_(conversations[high], conversations[low])
-            np.add.at(won, where, wins(self.odds_N[high], self.odds_N[low]))
-            np.add.at(compared, where, 1.0)
-        return Told(won, compared)
+        conversations = [reply.conversation_id for reply in self.replies if kept(reply)]
+        return told(conversations, self.is_positive_N[kept_N], self.odds_N[kept_N], self.fold_N[kept_N])
 
 
 def told_apart(positive: Sequence[Reply], negative: Sequence[Reply], seed: int) -> Odds:
