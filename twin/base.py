@@ -100,14 +100,14 @@ def snapshot(repository: str, revision: str, *, download: bool) -> Path:
     Raises:
         ModelError: it is not here, or cannot be fetched.
     """
+    import httpx2  # huggingface_hub lets its errors through, as of a connection that breaks off
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
         return Path(
             snapshot_download(repository, revision=revision, allow_patterns=list(FILES), local_files_only=not download)
         )
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+    except (httpx2.HTTPError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
             f"{repository} at {revision} is not on this machine and could not be fetched: {reason} "
