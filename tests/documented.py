@@ -1,7 +1,8 @@
 """The commands that README.md and docs/ show, and what becomes of each: executed, or not and why.
 
 `tests/test_docs.py` checks that each is in one of the three lists and would be understood; `tests/shrunk_demo.py`
-executes those of `EXECUTED`, in this order, on the shrunk demo in a fresh clone.
+executes those of `EXECUTED`, in this order, on the shrunk demo in a fresh clone, and `tests/shrunk_queues.py` those of
+`QUEUES`. The bases and MiniLM are small stand-ins behind a hub on this machine.
 """
 
 import re
@@ -156,6 +157,9 @@ EXECUTED: Final = {
     "dvc exp run -S '+experiment=tags_shuffled'": Run(also=f"{SMALL} augment", says="'augment'"),
     "dvc exp run -S align=dpo": Run(also="config", says="'config'"),
     "dvc exp run -S align=dpo_demo -S prefer.rejected=twin": Run(also=f"{SMALL} {PAIRS} align", says="'align'"),
+    "twin rate --mode prefer": Served("", "state", '"mode": "prefer"'),
+    "dvc exp run -S '+experiment=2_dora_r32_3b'": Run(also=f"{SMALL} train", says="'train'"),
+    "dvc exp run -S augment/embedder=minilm": Run(also=f"{SMALL} augment", says="'augment'"),
     "dvc exp run -S augment.scheduler=tcp://10.0.0.5:8786": Run(
         instead=(("tcp://10.0.0.5:8786", "$SCHEDULER"),), also=f"{SMALL} augment", needs="SCHEDULER", says="'augment'"
     ),
@@ -179,13 +183,13 @@ BY_TEST: Final = {
 }
 """Executed as it is shown, by a test or by CI itself."""
 
-REAL_BASE: Final = "downloads a base of gigabytes, for a Mac"
+QUEUES: Final = {
+    "twin campaign note --hours 20": Run(also=f"{SMALL} {PAIRS} -S train.max_tokens=128", says="best"),
+    "twin campaign geometry": Run(also=SMALL, says="geometry"),
+}
+"""Whole campaigns: fourteen runs, too many for CI; executed by hand, after `EXECUTED["twin bring export.csv"]`."""
+
 NOT_EXECUTED: Final = {
-    "dvc exp run -S '+experiment=2_dora_r32_3b'": REAL_BASE,
-    "dvc exp run -S augment/embedder=minilm": "minutes for a tenth of the demo; tests/test_embedder_models.py",
-    "twin campaign note --hours 20": REAL_BASE,
-    "twin rate --mode prefer": "needs the replies of a run with align=dpo; tests/test_rate_prefer.py rates such",
-    "twin campaign geometry": "nine runs; tests/shrunk_campaign.py walks a queue",
     "twin chat --samples 4": "needs the re-ranker of an +experiment=sampled run",
 }
 """With the reason; tests/test_docs.py checks that they would be understood."""

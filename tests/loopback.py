@@ -1,4 +1,4 @@
-"""What a reader would have elsewhere, on this machine: a live table behind PostgreSQL and REST, a Dask scheduler."""
+"""What a reader has elsewhere, on this machine: a live table behind PostgreSQL and REST, a Dask scheduler, a hub."""
 
 import csv
 from collections.abc import Iterator
@@ -6,10 +6,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
+import yaml
 
-from tests import postgrest_double
+from tests import hub_double, postgrest_double
+from tests.minilm import make_bert
 from tests.postgres import binaries, running
 from tests.postgrest_keys import SECRET_KEY
+from tests.structure import ROOT
 
 COLUMNS = ("id", "conversation_id", "role", "created_at", "content_text")
 TABLE = """CREATE TABLE memory_turns (
@@ -47,3 +50,17 @@ def scheduler() -> Iterator[dict[str, str]]:
         n_workers=1, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address="127.0.0.1:0"
     ) as cluster:
         yield {"SCHEDULER": str(cluster.scheduler_address)}
+
+
+@contextmanager
+def hub(folder: Path) -> Iterator[dict[str, str]]:
+    """Yield the variables that lead to a hub with small stand-ins of the real bases and of MiniLM, at their commits."""
+    stand_ins = {
+        "model/qwen2.5-3b": ROOT / "models/demo",
+        "model/qwen2.5-7b": ROOT / "models/demo",
+        "augment/embedder/minilm": make_bert(folder / "minilm", max_position_embeddings=512),
+    }
+    chosen = {name: yaml.safe_load((ROOT / f"conf/{name}.yaml").read_text(encoding="utf-8")) for name in stand_ins}
+    served = {one["id"]: (one["revision"], stand_ins[name]) for name, one in chosen.items()}
+    with hub_double.serving(served) as double:
+        yield double.environment(folder / "home")

@@ -1,7 +1,7 @@
 """A reader who types what the pages show, in their order, in a clone where the shrunk demo has run.
 
 A command ends with the status and the words that `tests/documented.py` expects. One that runs until Ctrl-C is asked
-meanwhile; a live table and a Dask scheduler stand on this machine.
+meanwhile; a live table, a Dask scheduler and a hub with small models stand on this machine.
 """
 
 import csv
@@ -17,9 +17,10 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from tests.documented import EXECUTED, PAGES, Run, Served, fenced
-from tests.loopback import scheduler, table
+from tests.documented import PAGES, Run, Served, fenced
+from tests.loopback import hub, scheduler, table
 from tests.structure import ROOT
 from tests.typed import ENVIRONMENT, typed
 
@@ -87,7 +88,7 @@ def _talk() -> dict[str, object]:
     return {"uuid": "c1", "name": "A talk", "created_at": common["created_at"], "chat_messages": messages}
 
 
-def type_all(clone: Path) -> None:
+def type_all(clone: Path, commands: Mapping[str, Run | Served]) -> None:
     """Execute what the pages show.
 
     Raises:
@@ -95,9 +96,14 @@ def type_all(clone: Path) -> None:
     """
     bring_along(clone)
     (clone / ".venv").symlink_to(Path(sys.prefix))
-    with table(clone / "export.csv") as live, scheduler() as dask:
-        environment = {**ENVIRONMENT, **live, **dask}
-        for command, run in EXECUTED.items():
+    with (
+        table(clone / "export.csv") as live,
+        scheduler() as dask,
+        TemporaryDirectory() as folder,
+        hub(Path(folder)) as models,
+    ):
+        environment = {**ENVIRONMENT, **live, **dask, **models}
+        for command, run in commands.items():
             began_s, before_s = time.perf_counter(), _processor_s()
             if isinstance(run, Served):
                 serve(command, run, clone, environment)

@@ -46,7 +46,7 @@ def main() -> None:
         for name, value in {"user.name": "Reader", "user.email": "reader@example.org"}.items():
             shell("git", "config", name, value, cwd=clone)
         shell("git", "commit", "--quiet", "--all", "--message", "The shrunk demo", cwd=clone)
-        type_all(clone)
+        type_all(clone, EXECUTED)
     print(f"{len(EXECUTED)} commands of the pages do what they say\nshrunk-demo: 1 passed, 0 failed")
 
 

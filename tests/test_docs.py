@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from stages.promote.document import SOURCES
-from tests.documented import BY_TEST, EXECUTED, NOT_EXECUTED, PAGES, fenced, overrides, shown, steps
+from tests.documented import BY_TEST, EXECUTED, NOT_EXECUTED, PAGES, QUEUES, fenced, overrides, shown, steps
 from tests.structure import ROOT
 from twin.cli import app
 from twin.config.compose import checked, compose
@@ -78,7 +78,7 @@ def composed(given: list[str]) -> None:
 
 
 def test_every_shown_command_is_executed_or_listed_with_a_reason() -> None:
-    lists = (EXECUTED.keys(), BY_TEST.keys(), NOT_EXECUTED.keys())
+    lists = (EXECUTED.keys(), QUEUES.keys(), BY_TEST.keys(), NOT_EXECUTED.keys())
     told = set().union(*lists)
     assert sorted(SHOWN.keys() - told) == [], "execute it on the shrunk demo, or say in tests/documented.py why not"
     assert sorted(told - SHOWN.keys()) == [], "no page shows it any more"

@@ -1,0 +1,28 @@
+"""The campaigns that the pages show, in a fresh clone, on a tenth of the demo: `python -m tests.shrunk_queues`.
+
+Fourteen runs, the best part of an hour on two cores: CI leaves them out.
+"""
+
+import tempfile
+from pathlib import Path
+
+from tests.documented import EXECUTED, QUEUES
+from tests.reader import type_all
+from tests.shrunk_demo import ROOT, shell
+
+BROUGHT = ("twin bring export.csv", "git commit -m 'Bring memory_turns' data/raw/memory_turns.dvc")
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        clone = Path(folder) / "clone"
+        shell("git", "clone", "--quiet", str(ROOT), str(clone), cwd=ROOT)
+        for name, value in {"user.name": "Reader", "user.email": "reader@example.org"}.items():
+            shell("git", "config", name, value, cwd=clone)
+        type_all(clone, {name: EXECUTED[name] for name in BROUGHT} | QUEUES)
+        print((clone / "metrics/campaign.md").read_text())
+    print(f"{len(QUEUES)} campaigns of the pages come to an end\nshrunk-queues: 1 passed, 0 failed")
+
+
+if __name__ == "__main__":
+    main()
