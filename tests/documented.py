@@ -186,10 +186,12 @@ BY_TEST: Final = {
 QUEUES: Final = {
     "twin campaign note --hours 20": Run(also=f"{SMALL} {PAIRS} -S train.max_tokens=128", says="best"),
     "twin campaign geometry": Run(also=SMALL, says="geometry"),
+    "twin chat --samples 4": Run(
+        first="dvc exp run -S '+experiment=sampled' -S train.updates=2 -S train.validate_every=2 -S evaluate.draws=100 "
+        "-S generate.max_new_tokens=8 -S generate.test_prompts=4 evaluate",
+        stdin="the deploy failed again\n",
+        says="tokens/s",
+    ),
 }
-"""Whole campaigns: fourteen runs, too many for CI; executed by hand, after `EXECUTED["twin bring export.csv"]`."""
-
-NOT_EXECUTED: Final = {
-    "twin chat --samples 4": "needs the re-ranker of an +experiment=sampled run",
-}
-"""With the reason; tests/test_docs.py checks that they would be understood."""
+"""What fills its own half hour: fourteen runs of two campaigns, and one that draws several replies to every prompt. CI
+leaves them to `python -m tests.shrunk_queues`."""

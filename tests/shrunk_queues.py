@@ -1,6 +1,6 @@
-"""The campaigns that the pages show, in a fresh clone, on a tenth of the demo: `python -m tests.shrunk_queues`.
+"""The longest of what the pages show, in a fresh clone, on little data: `python -m tests.shrunk_queues`.
 
-Fourteen runs, the best part of an hour on two cores: CI leaves them out.
+Fifteen runs: CI leaves them out.
 """
 
 import tempfile
@@ -21,7 +21,7 @@ def main() -> None:
             shell("git", "config", name, value, cwd=clone)
         type_all(clone, {name: EXECUTED[name] for name in BROUGHT} | QUEUES)
         print((clone / "metrics/campaign.md").read_text())
-    print(f"{len(QUEUES)} campaigns of the pages come to an end\nshrunk-queues: 1 passed, 0 failed")
+    print(f"{len(QUEUES)} commands of the pages come to an end\nshrunk-queues: 1 passed, 0 failed")
 
 
 if __name__ == "__main__":

@@ -244,6 +244,7 @@ def test_of_several_draws_the_most_personal_is_said_whole_and_without_confidence
     text, behind = said(live, options=Options(32, temperature=0.7, seed=1))
     assert (text, behind.reply_tokens, behind.finish, behind.run_id) == ("ship it", 2, "stop", "run, best of 3")
     assert behind.confidence is None and "the calibration is of run run" in behind.reason
+    assert behind.tokens_per_s == pytest.approx(2 / 1.5), "a reply that comes whole took from asking to its end"
 
 
 class _Layers:

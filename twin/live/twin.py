@@ -40,6 +40,14 @@ class _Run:
     """Whether one of the client's own stops ended it."""
     first_s: float = 0.0
     last_s: float = 0.0
+    pieces: int = 0
+    """Tokens that brought text."""
+
+    @property
+    def tokens_per_s(self) -> float:
+        """Of the tokens after the first one; where a reply came whole, of all since it was asked for."""
+        count, since_s = (self.tokens - 1, self.first_s) if self.pieces > 1 else (self.tokens, self.started_s)
+        return count / (self.last_s - since_s) if self.tokens > 1 and self.last_s > since_s else 0.0
 
 
 class LiveTwin:
@@ -137,6 +145,7 @@ class LiveTwin:
             run.last_s = self._clock()
             run.first_s = run.first_s or run.last_s
             run.tokens += not step.stop
+            run.pieces += bool(step.text)
             run.nats += step.nats
             run.worst_nats = max(run.worst_nats, step.nats)
             piece, run.cut = stops.feed(step.text)
@@ -153,7 +162,6 @@ class LiveTwin:
     def _behind(self, context: Context, options: Options, adapter: str, run: _Run) -> Behind:
         judged = self._judged(context, options, adapter, run)
         action, reason = self._gates.decide(judged, options.conversation)
-        spoken_s = run.last_s - run.first_s
         return Behind(
             run_id=self.engine.run_id(adapter),
             adapter=adapter,
@@ -168,7 +176,7 @@ class LiveTwin:
             cached_tokens=self.engine.kept_tokens,
             reply_tokens=run.tokens,
             first_token_s=run.first_s - run.started_s,
-            tokens_per_s=(run.tokens - 1) / spoken_s if run.tokens > 1 and spoken_s > 0 else 0.0,
+            tokens_per_s=run.tokens_per_s,
         )
 
     def _judged(self, context: Context, options: Options, adapter: str, run: _Run) -> Judged:
