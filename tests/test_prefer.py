@@ -288,3 +288,5 @@ def test_base_and_twin_answer_as_they_do_anywhere_and_are_asked_once(
     short = ask(ASKED, longest - 1)
     assert short.too_long["train"] >= 1
     assert {row["prompt_id"] for row in short.rows} < {row["prompt_id"] for row in first.rows}
+    with pytest.raises(DataError, match=r"none of 8 prompts fits into the 20 tokens .*max_new_tokens, 12\. Lower that"):
+        ask(ASKED, 20)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from twin.config.prefer import PreferConfig, Rejected
+from twin.errors import DataError
 from twin.files import canonical_json, read_jsonl, sha256_file, sha256_text, write_jsonl
 from twin.model import Base, attach, load_base
 from twin.preference import PERSON
@@ -54,12 +55,21 @@ def answers(
         config: from params.yaml.
         max_tokens: that the adapter was trained with; a prompt has to fit with each reply.
         code: what else decides a reply.
+
+    Raises:
+        DataError: no prompt of a part fits.
     """
     base = load_base(folder)
     fitting, rows = dict[str, list[Row]](), list[dict[str, Any]]()
     for part, some in asked.items():
         own = {row["id"]: encode(row["messages"], base.tokenizer, row["id"]) for row in some}
         fitting[part] = [row for row in some if _room(own[row["id"]], config.max_new_tokens) <= max_tokens]
+        if some and not fitting[part]:
+            raise DataError(
+                f"data/split/{part}.jsonl: none of {len(some)} prompts fits into the {max_tokens} tokens that the "
+                f"adapter was trained with, beside a reply of prefer.max_new_tokens, {config.max_new_tokens}. Lower "
+                "that, or raise train.max_tokens."
+            )
         rows += [_own(part, row, own[row["id"]]) for row in fitting[part]]
     arms = ARMS[config.rejected]
     tell = teller(len(arms) * sum(map(len, fitting.values())))
