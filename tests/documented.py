@@ -184,7 +184,7 @@ BY_TEST: Final = {
 """Executed as it is shown, by a test or by CI itself."""
 
 QUEUES: Final = {
-    "twin campaign note --hours 20": Run(also=f"{SMALL} {PAIRS} -S prefer.max_new_tokens=32", says="best"),
+    "twin campaign note --hours 20": Run(also=f"{SMALL} {PAIRS} -S prefer.max_new_tokens=96", says="best"),
     "twin campaign geometry": Run(also=SMALL, says="geometry"),
     "twin chat --samples 4": Run(
         first="dvc exp run -S '+experiment=sampled' -S train.updates=2 -S train.validate_every=2 -S evaluate.draws=100 "

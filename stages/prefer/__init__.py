@@ -92,8 +92,8 @@ def _require_both(kept: Sequence[Pair], left_out: LeftOut) -> None:
         if not _of(kept, part):
             reasons = ", ".join(f"{count} {reason}" for reason, count in _counted(counts).items()) or "none were made"
             raise DataError(
-                f"no pair of {part} is left ({reasons}). Raise prefer.pairs, prefer.held_out, prefer.agreement or "
-                "prefer.length_ratio, or run with -S align=none."
+                f"no pair of {part} is left ({reasons}). Raise prefer.pairs, prefer.held_out, prefer.max_new_tokens, "
+                "prefer.agreement or prefer.length_ratio, or run with -S align=none."
             )
 
 
