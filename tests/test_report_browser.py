@@ -217,6 +217,7 @@ def test_dvcs_page_of_curves_draws_offline_and_only_what_was_measured(browser: A
     (tmp_path / "metrics/train.csv").write_text(
         "\n".join(["update,loss,valid_loss,learning_rate,gradient_norm", *rows, ""])
     )
+    (tmp_path / "metrics/align.csv").write_text("update,accuracy,valid_accuracy\n")
     plots = yaml.safe_load((ROOT / "dvc.yaml").read_text())["plots"]
     (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"plots": plots}))
     dvc = partial(subprocess.run, cwd=tmp_path, check=True, capture_output=True)
@@ -230,6 +231,7 @@ def test_dvcs_page_of_curves_draws_offline_and_only_what_was_measured(browser: A
     page.locator("svg").nth(len(plots) - 1).wait_for()
     lines = page.locator("svg").first.locator(".mark-line path")
     assert {line.count("L") for line in lines.evaluate_all("all => all.map(one => one.getAttribute('d'))")} == {7, 2}
+    assert page.locator(".plots > div").evaluate_all("all => all.map(one => one.id)") == ["loss", "learning_rate"]
     watch.assert_quiet("")
     page.close()
 
