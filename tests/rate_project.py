@@ -131,8 +131,17 @@ def rate_all(server: Server, prefers: Callable[[Row], str]) -> Row:
     return ended
 
 
+def in_turn() -> Callable[[Row], str]:
+    """Return a rater who prefers twin and prompted base in turn, the same for a prompt that comes again.
+
+    In whatever order the prompts come, neither runs away: nothing is ever decided.
+    """
+    given: dict[str, str] = {}
+    return lambda seen: given.setdefault(seen["shown"]["prompt"], ("twin", "prompted")[len(given) % 2])
+
+
 def evenly(seen: Row) -> str:
-    """Prefer the twin for every other prompt, the same way each time: nothing is ever decided."""
+    """Prefer the twin for every other prompt, the same way each time; an unlucky order may decide early."""
     even = int(seen["shown"]["prompt"].split()[1].rstrip("?")) % 2 == 0
     other = "prompted" if seen["mode"] == "pairs" else "person"
     return "twin" if even else other

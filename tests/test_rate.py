@@ -22,6 +22,7 @@ from tests.rate_project import (
     answer,
     choice,
     evenly,
+    in_turn,
     make_project,
     opened_journal,
     rate_all,
@@ -128,7 +129,7 @@ def test_rated_sessions_of_all_three_kinds_are_counted_by_promote(root: Path, mo
 def test_a_session_that_nothing_decides_asks_every_prompt_once(root: Path) -> None:
     with serving(root) as server:
         assert state(server)["n_items"] == 78
-        rate_all(server, evenly)
+        rate_all(server, in_turn())
     counted = [one for one in only_session(root).answers if one.counts]
     assert len({one.prompt_id for one in counted}) == len(counted) == 60
     assert Counter(one.chosen for one in counted) == {"X": 30, "B1": 30}
@@ -257,14 +258,15 @@ def test_a_killed_command_loses_nothing(root: Path) -> None:
 
 def test_undo_takes_back_the_last_answer_alone(root: Path) -> None:
     with serving(root) as server:
-        first = answer(server, evenly)
-        second = answer(server, evenly)
+        prefers = in_turn()
+        first = answer(server, prefers)
+        second = answer(server, prefers)
         status, _, undone = request(server, "POST", "undo", {"step": second["step"]})
         assert status == 200
         assert (undone["item"], undone["shown"]) == (1, first["shown"])
         assert request(server, "POST", "undo", {"step": second["step"]})[2] == undone
         assert request(server, "POST", "undo", {"step": 0})[0] == 409
-        assert rate_all(server, evenly)["ended"]["void"] is None
+        assert rate_all(server, prefers)["ended"]["void"] is None
     assert [one.item for one in only_session(root).answers] == list(range(78))
 
 

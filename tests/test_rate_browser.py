@@ -2,6 +2,7 @@
 
 import http.server
 import threading
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.browser import Watch, chromium
-from tests.rate_project import MARKUP, choice, evenly, make_project, make_taught, serving, state
+from tests.rate_project import MARKUP, choice, evenly, in_turn, make_project, make_taught, serving, state
 from twin.rate.server import Server
 from twin.ratings import Mode, read_sessions, void
 
@@ -46,11 +47,16 @@ def ready(page: Any, where: str) -> None:
     page.locator("body[data-ready=yes]").wait_for()
 
 
+RATERS: defaultdict[Path, Any] = defaultdict(in_turn)
+"""By the project's folder: a session that goes on is answered by who began it."""
+
+
 def press(page: Any, server: Server, number: int) -> None:
     """Answer item `number` by its keys, either of them in turn."""
     seen = state(server)
     assert seen["item"] == number
-    wanted = choice(seen, evenly if seen["mode"] != "prefer" else lambda _: "person")
+    prefers = RATERS[server.sitting.journal.root] if seen["mode"] == "pairs" else evenly
+    wanted = choice(seen, prefers if seen["mode"] != "prefer" else lambda _: "person")
     page.keyboard.press(KEYS[wanted][number % 2] if isinstance(wanted, str) else str(wanted))
     ready(page, f"item {number + 2} of" if number + 1 < seen["n_items"] else "items answered")
 
