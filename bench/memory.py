@@ -130,8 +130,10 @@ def run(trial: Trial) -> dict[str, float]:
     """Take two updates and return the peaks, in MiB over the weights."""
     import mlx.core as mx
 
+    from bench.arrays import held_bytes
+
     trainer, take = _trainer(trial)
-    resident = mx.get_active_memory() - sum(array.nbytes for array in _parameters(trainer))
+    resident = held_bytes() - sum(array.nbytes for array in _parameters(trainer))
     take()
     best = _parameters(trainer)  # a run keeps its best adapter, which is not the one it changes
     take()

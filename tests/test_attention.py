@@ -4,6 +4,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
+from bench.arrays import held_bytes
 from twin.model import load_base
 from twin.training import attention as module
 from twin.training.attention import blocked_attention, in_blocks
@@ -77,8 +78,7 @@ def test_the_scores_of_a_long_row_are_never_all_there():
     peaks = []
     for block in (512, 32):
         limit = mx.set_memory_limit(0)  # otherwise the scheduler runs ahead of the arithmetic
-        resident = mx.get_active_memory()
-        mx.reset_peak_memory()
+        resident = held_bytes()
         mx.eval(
             mx.vjp(
                 lambda q, k, v, block=block: in_blocks(q, k, v, scale=0.3, mask="causal", block=block),

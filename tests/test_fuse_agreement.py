@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from mlx.utils import tree_flatten
 
+from bench.arrays import held_bytes
 from tests.variants import logits
 from twin.fuse import LOST_MAX, agreement
 from twin.fuse.agreement import Distance, Twin, open_streamed
@@ -48,7 +49,7 @@ def test_a_streamed_model_is_the_model_and_holds_no_block(tiny_llama):
     wanted = logits(whole)
     block_bytes = sum(array.nbytes for _, array in tree_flatten(whole.layers[0].parameters()))
     del whole
-    before_bytes = mx.get_active_memory()
+    before_bytes = held_bytes()
     streamed = open_streamed(tiny_llama)
     for _ in range(2):
         np.testing.assert_array_equal(logits(streamed), wanted)

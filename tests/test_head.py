@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from mlx import nn
 
+from bench.arrays import held_bytes
 from twin import head as module
 from twin.head import head_nats, learnable_head_nats
 
@@ -75,8 +76,7 @@ def test_chunks_wait_for_each_other(monkeypatch, nats):
     monkeypatch.setattr(module, "CHUNK_LOGITS", 8 * 20_000)
     limit = mx.set_memory_limit(0)  # otherwise the scheduler runs ahead of the arithmetic
     try:
-        resident = mx.get_active_memory()
-        mx.reset_peak_memory()
+        resident = held_bytes()
         mx.eval(mx.grad(lambda states: nats(head, states, targets).sum())(states))
         peak = mx.get_peak_memory() - resident
     finally:

@@ -8,6 +8,7 @@ from mlx.utils import tree_flatten, tree_map
 from mlx_lm.tuner.dora import DoRALinear
 from mlx_lm.tuner.lora import LoRALinear
 
+from bench.arrays import held_bytes
 from twin.layers import LeanDoRALinear, LeanLoRALinear, make_lean
 
 IN, OUT, RANK = 64, 96, 8
@@ -137,9 +138,8 @@ def test_learning_keeps_nothing_of_a_weights_size(dense):
     for layer in pair(DoRALinear, linear, dense=dense):
         layers = [layer.train()] * 6
         mx.eval(layer.parameters(), x)
-        resident = mx.get_active_memory()
+        resident = held_bytes()
         limit = mx.set_memory_limit(0)
-        mx.reset_peak_memory()
 
         def loss(x, layers=layers):
             for one in layers:
@@ -162,8 +162,7 @@ def test_the_first_magnitudes_are_mlx_lms_without_a_whole_copy_of_the_weight(bit
     wide = base(4, bias=False, size=(4096, 4096))
     mx.eval(wide.parameters())
     model = Holder(DoRALinear.from_base(wide, r=1))
-    resident = mx.get_active_memory()
-    mx.reset_peak_memory()
+    resident = held_bytes()
     make_lean(model)
     model.layer.begin()
     mx.eval(model.parameters())

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import mlx.core as mx
 
+from bench.arrays import held_bytes
 from bench.machine import blas
 from bench.train.job import Job
 
@@ -34,9 +35,8 @@ class Gauge:
     def loaded(self) -> None:
         """Take the weights alone as resident: from here on, every array counts as training's."""
         mx.clear_cache()
-        self.resident_bytes = mx.get_active_memory()
+        self.resident_bytes = held_bytes()
         self.loaded_rss_bytes = _largest_rss_bytes()
-        mx.reset_peak_memory()
 
     def write(self, path: Path) -> None:
         result = asdict(self) | {
