@@ -7,13 +7,14 @@ and commit, the file and ranges of it. The hub itself was not asked: nothing her
 import hashlib
 import json
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+
+from tests.listening import listening
 
 
 @dataclass
@@ -39,15 +40,8 @@ def serving(repositories: dict[str, tuple[str, Path]]) -> Iterator[Hub]:
     """Serve folders as repositories until the block ends."""
     hub = Hub(repositories)
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Asked", (_Handler,), {"hub": hub}))
-    hub.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
+    with listening(server) as hub.url:
         yield hub
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -22,6 +22,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import psycopg
 from psycopg import sql
 
+from tests.listening import listening
 from tests.postgrest_keys import role_of
 from tests.postgrest_query import RefusedError, refused, statement, status_of, window_of
 
@@ -108,16 +109,11 @@ def serving(conninfo: str) -> Iterator[Double]:
     """Serve the database at `conninfo`, whose user must be able to become each of the three roles."""
     double = Double(conninfo)
     server = Server(("127.0.0.1", 0), type("Bound", (Handler,), {"double": double}))
-    double.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield double
-    finally:
-        double.closing.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with listening(server) as double.url:
+        try:
+            yield double
+        finally:
+            double.closing.set()
 
 
 class Handler(BaseHTTPRequestHandler):

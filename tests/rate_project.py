@@ -2,13 +2,13 @@
 
 import http.client
 import json
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tests.conftest import make_rows
+from tests.listening import listening
 from tests.test_promote import good, lay_out
 from twin.files import write_bytes, write_json, write_jsonl
 from twin.protocol import protocol
@@ -60,14 +60,10 @@ def make_taught(folder: Path, prompts: Mapping[str, int]) -> None:
 @contextmanager
 def serving(root: Path, mode: Mode = Mode.pairs, rater: str = "ann") -> Iterator[Server]:
     """Serve the rater's session until the block ends."""
-    with sitting(root, mode, rater) as opened, Server(opened) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
+    with sitting(root, mode, rater) as opened:
+        server = Server(opened)
+        with listening(server):
             yield server
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def request(
@@ -132,19 +128,18 @@ def rate_all(server: Server, prefers: Callable[[Row], str]) -> Row:
 
 
 def in_turn() -> Callable[[Row], str]:
-    """Return a rater who prefers twin and prompted base in turn, the same for a prompt that comes again.
+    """Return a rater who prefers the twin and the other in turn, the same for a prompt that comes again.
 
-    In whatever order the prompts come, neither runs away: nothing is ever decided.
+    In whatever order the prompts come, neither runs away: nothing is ever decided. Who teaches prefers the person.
     """
-    given: dict[str, str] = {}
-    return lambda seen: given.setdefault(seen["shown"]["prompt"], ("twin", "prompted")[len(given) % 2])
+    twins: dict[str, bool] = {}
 
+    def prefers(seen: Row) -> str:
+        twin = twins.setdefault(seen["shown"]["prompt"], len(twins) % 2 == 0)
+        other = "prompted" if seen["mode"] == "pairs" else "person"
+        return "twin" if twin and seen["mode"] != "prefer" else other
 
-def evenly(seen: Row) -> str:
-    """Prefer the twin for every other prompt, the same way each time; an unlucky order may decide early."""
-    even = int(seen["shown"]["prompt"].split()[1].rstrip("?")) % 2 == 0
-    other = "prompted" if seen["mode"] == "pairs" else "person"
-    return "twin" if even else other
+    return prefers
 
 
 def opened_journal(sitting_: Sitting) -> Path:

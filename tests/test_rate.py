@@ -21,7 +21,6 @@ from tests.rate_project import (
     MARKUP,
     answer,
     choice,
-    evenly,
     in_turn,
     make_project,
     opened_journal,
@@ -109,7 +108,7 @@ def test_what_is_shown_is_what_the_gate_of_people_counts() -> None:
 
 
 def test_rated_sessions_of_all_three_kinds_are_counted_by_promote(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for mode, prefers in ((Mode.pairs, twin_wins), (Mode.identify, evenly), (Mode.protocol, twin_wins)):
+    for mode, prefers in ((Mode.pairs, twin_wins), (Mode.identify, in_turn()), (Mode.protocol, twin_wins)):
         with serving(root, mode) as server:
             ended = rate_all(server, prefers)
         assert ended["ended"]["void"] is None, mode
@@ -162,12 +161,12 @@ def test_an_end_once_told_stands_whatever_is_answered_then(root: Path) -> None:
 def test_earlier_sessions_are_gone_on_from_and_no_prompt_is_asked_twice(root: Path) -> None:
     for rater in ("ann", "bea"):
         with serving(root, rater=rater) as server:
-            rate_all(server, evenly)
+            rate_all(server, in_turn())
     assert [sum(one.counts for one in each.answers) for each in read_sessions(root / "data/ratings")] == [60, 20]
     with pytest.raises(DataError, match="rated to the end; no more are needed"), sitting(root, Mode.pairs, "cat"):
         pass
     with serving(root, Mode.identify) as server:
-        rate_all(server, evenly)
+        rate_all(server, in_turn())
     with (
         pytest.raises(DataError, match=r"ann has rated every prompt of this run \(identify\)"),
         sitting(root, Mode.identify, "ann"),
@@ -204,38 +203,42 @@ def test_the_key_is_committed_to_before_anything_is_shown_and_kept_from_the_page
 
 
 def test_nothing_but_texts_tells_a_repeat_or_a_catch_item_from_others(root: Path) -> None:
+    prefers = in_turn()
     shapes = set()
     with serving(root) as server:
         seen = state(server)
         while not seen["done"]:
             flat = {**seen, "step": 0, "item": 0, "pace_s": 0, "can_undo": True, "shown": sorted(seen["shown"])}
             shapes.add(json.dumps({**flat, "replies": sorted(seen["shown"]["replies"])}, sort_keys=True))
-            seen = answer(server, evenly)
+            seen = answer(server, prefers)
     assert len(shapes) == 1
 
 
 def test_every_answer_is_on_the_disk_when_it_is_confirmed(root: Path) -> None:
+    prefers = in_turn()
     with serving(root) as server:
         for count in range(1, 4):
-            answer(server, evenly)
+            answer(server, prefers)
             lines = (opened_journal(server.sitting) / "journal.jsonl").read_text().splitlines()
             assert [json.loads(line)["item"] for line in lines[1:]] == list(range(count))
 
 
 def test_a_session_goes_on_after_a_reload_a_restart_and_half_a_line(root: Path) -> None:
+    prefers = in_turn()
     with serving(root) as server:
         for _ in range(5):
-            before = answer(server, evenly)
+            before = answer(server, prefers)
         assert state(server) == before
         path = opened_journal(server.sitting) / "journal.jsonl"
     with path.open("ab") as file:
         file.write(b'{"kind": "answer", "it')
     with serving(root) as server:
         assert state(server) == before
-        assert rate_all(server, evenly)["ended"]["void"] is None
+        assert rate_all(server, prefers)["ended"]["void"] is None
 
 
 def test_a_killed_command_loses_nothing(root: Path) -> None:
+    prefers = in_turn()
     command = [sys.executable, "-c", "from twin.cli import app; app()", "rate", "--rater", "ann"]
     with subprocess.Popen(
         command, cwd=root, stdout=subprocess.PIPE, env={**os.environ, "PYTHONUNBUFFERED": "1"}
@@ -250,7 +253,7 @@ def test_a_killed_command_loses_nothing(root: Path) -> None:
         remote: Any = Remote()
         remote.token = token
         for _ in range(4):
-            answer(remote, evenly)
+            answer(remote, prefers)
         run.send_signal(signal.SIGKILL)
     with sitting(root, Mode.pairs, "ann") as again:
         assert len(again.given) == 4
@@ -335,8 +338,9 @@ def test_no_count_of_preferences_is_told_before_or_after_the_end(root: Path) -> 
 def test_a_full_disk_keeps_whole_lines_and_the_answer_can_be_given_again(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    prefers = in_turn()
     with serving(root) as server:
-        answer(server, evenly)
+        answer(server, prefers)
         path = opened_journal(server.sitting) / "journal.jsonl"
         before = path.read_bytes()
         with monkeypatch.context() as patched:
@@ -345,7 +349,7 @@ def test_a_full_disk_keeps_whole_lines_and_the_answer_can_be_given_again(
             status, _, found = request(server, "POST", "answer", body)
         assert (status, path.read_bytes()) == (507, before)
         assert "No space left" in found["error"] and "Free some space" in found["error"]
-        assert answer(server, evenly)["item"] == 2
+        assert answer(server, prefers)["item"] == 2
 
 
 def full(_: int) -> None:
@@ -388,7 +392,7 @@ def test_one_session_is_open_in_one_place(root: Path) -> None:
 
 def test_a_session_about_other_replies_is_not_gone_on_with(root: Path) -> None:
     with serving(root) as server:
-        answer(server, evenly)
+        answer(server, in_turn())
     path = root / "data/generate/generations.jsonl"
     path.write_text(path.read_text().replace("says so", "says it"))
     with sitting(root, Mode.pairs, "ann") as other:

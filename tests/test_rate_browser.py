@@ -1,7 +1,6 @@
 """Proves the rating page in a real browser: a session by keyboard, reloads, double clicks, two tabs, hostile pages."""
 
 import http.server
-import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.browser import Watch, chromium
-from tests.rate_project import MARKUP, choice, evenly, in_turn, make_project, make_taught, serving, state
+from tests.listening import listening
+from tests.rate_project import MARKUP, choice, in_turn, make_project, make_taught, serving, state
 from twin.rate.server import Server
 from twin.ratings import Mode, read_sessions, void
 
@@ -55,8 +55,7 @@ def press(page: Any, server: Server, number: int) -> None:
     """Answer item `number` by its keys, either of them in turn."""
     seen = state(server)
     assert seen["item"] == number
-    prefers = RATERS[server.sitting.journal.root] if seen["mode"] == "pairs" else evenly
-    wanted = choice(seen, prefers if seen["mode"] != "prefer" else lambda _: "person")
+    wanted = choice(seen, RATERS[server.sitting.journal.root])
     page.keyboard.press(KEYS[wanted][number % 2] if isinstance(wanted, str) else str(wanted))
     ready(page, f"item {number + 2} of" if number + 1 < seen["n_items"] else "items answered")
 
@@ -269,14 +268,8 @@ def test_a_server_that_is_gone_is_said_and_nothing_is_taken_as_saved(tmp_path: P
 @contextmanager
 def stranger() -> Iterator[str]:
     """Serve an empty page from another origin."""
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Blank) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}/"
-        finally:
-            server.shutdown()
-            thread.join()
+    with listening(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Blank)) as url:
+        yield f"{url}/"
 
 
 class Blank(http.server.BaseHTTPRequestHandler):
