@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +13,12 @@ from hypothesis import strategies as st
 
 from tests.augmenting import augment
 from tests.graph_double import Liar, http, served
+from tests.minilm import weights_folder
 from tests.test_prompt import CONFIG, EMBED, RECIPE, turns
+from twin.config.embedder import Embedder, EmbedderConfig
 from twin.context import NOTE, Asker, Known, Limits, about, build_context, worded
 from twin.conversation import Turn
+from twin.embedder import identity, restore
 from twin.embedder.hashing import HashingEmbedder
 from twin.entities import entities
 from twin.errors import GraphError
@@ -240,6 +244,29 @@ def test_an_inflected_or_misspelled_name_finds_its_entity_only_where_the_nearest
     found = near(graph, message)
     assert found.entities == ((entity,) if entity else ()) and found.graph == "ok"
     assert bool(found.edges) == bool(found.entities)
+
+
+@pytest.mark.parametrize(
+    ("message", "entity"),
+    [
+        ("is the deployment to staging through?", "staging-deploy"), ("more unit testing first", "unit-tests"),
+        ("the authentication module fails", "auth-module"), ("what a lovely day", None), ("the soup needs salt", None),
+    ],
+)  # fmt: skip
+def test_the_real_minilm_finds_what_is_called_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, message: str, entity: str | None
+) -> None:
+    monkeypatch.chdir(tmp_path)  # the cache lies under the working folder
+    folder = str(weights_folder())
+    minilm = EmbedderConfig(Embedder.minilm, dimensions=None, id="m/m", revision=None, folder=folder, tokens_max=128)
+    graph = EmbeddedGraph()
+    with closing(graph):
+        graph.add_all(
+            Triple(name, "p", "x", 0.9) for name in ("staging deploy", "unit tests", "auth module", "login page")
+        )
+        assert near(graph, message).entities == ()
+        found = near(graph, message, restore(identity(minilm), folder).embed)
+        assert found.entities == ((entity,) if entity else ()) and found.graph == "ok"
 
 
 def test_exact_names_win_over_near_ones_and_leave_them_no_word(graph: EmbeddedGraph) -> None:

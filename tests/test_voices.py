@@ -199,19 +199,20 @@ def test_an_adapter_does_not_take_the_name_of_the_routes_or_of_the_default(tmp_p
         Settings.load(tmp_path / "live.yaml")
 
 
-def settings(tmp_path: Path, folders: dict[str, Path]) -> Settings:
+def settings(tmp_path: Path, folders: dict[str, Path], nearest: float | None = None) -> Settings:
     file = tmp_path / "live.yaml"
     routes = [
         {"adapter": "dora", "predicate": "belongs_to", "object": "infra*"},
         {"adapter": "other", "entity": "auth*"},
     ]
     adapters = {name: str(folders[name]) for name in ("dora", "other")}
-    file.write_text(json.dumps({"voices": {"adapters": adapters, "routes": routes, "kept_tokens": 1024}}))
+    voices = {"adapters": adapters, "routes": routes, "kept_tokens": 1024}
+    file.write_text(json.dumps({"voices": voices, "facts": {"nearest": nearest}}))
     return Settings.load(file)
 
 
-def routed_twin(tmp_path: Path, folders: dict[str, Path]) -> LiveTwin:
-    told = settings(tmp_path, folders)
+def routed_twin(tmp_path: Path, folders: dict[str, Path], nearest: float | None = None) -> LiveTwin:
+    told = settings(tmp_path, folders, nearest)
     recipe, engine = load_voices(folders["lora"], None, told.voices)
     graph = EmbeddedGraph()
     graph.add_all(
@@ -219,6 +220,21 @@ def routed_twin(tmp_path: Path, folders: dict[str, Path]) -> LiveTwin:
          Triple("staging", "belongs_to", "garden", 0.1)]
     )  # fmt: skip
     return assemble(recipe, engine, embedder=None, graph=graph, settings=told, evaluation=tmp_path / "none")
+
+
+@pytest.mark.parametrize("nearest", [None, 0.75])
+def test_a_name_that_is_only_like_one_is_found_over_http_where_that_is_wanted(
+    tmp_path: Path, folders: dict[str, Path], nearest: float | None
+) -> None:
+    messages: Any = [{"role": "user", "content": "who has the auth modules"}]
+    wanted = ("other", ["auth module owned by jonas"]) if nearest else ("default", [])
+    with (
+        serving(lambda: routed_twin(tmp_path, folders, nearest), leave=leave_thread) as served,
+        served.client() as client,
+    ):
+        for _ in range(2):
+            reply: Any = client.chat.completions.create(model="twin", messages=messages, max_tokens=4)
+            assert (reply.twin["adapter"], reply.twin["facts"], reply.twin["graph"]) == (*wanted, "ok")
 
 
 def test_the_graph_chooses_who_answers_over_http_and_a_model_s_name_overrules_it(
