@@ -31,6 +31,8 @@ RESULTS = Path("bench/results/context.json")
 TARGET = {"p95_ms": 50}
 WORDS = "deploy auth review kafka spore pipeline client credit search cache backup login export cron vector load".split
 WINDOW = 10
+Cost = dict[str, dict[str, float]]
+"""By clock, wall or processor."""
 
 
 def vocabulary(rng: random.Random) -> list[str]:
@@ -80,60 +82,71 @@ def results_of(nearest: float | None, graph: Path | None) -> Path:
     return RESULTS.with_stem("_".join(parts))
 
 
+def filled(folder: Path, table: Path | None, rng: random.Random) -> tuple[EmbeddedGraph, list[str]]:
+    """Return a graph with a table's facts, or the made-up ones, and the names that messages are made of."""
+    graph, names = EmbeddedGraph(folder / "graph.sqlite"), vocabulary(rng)
+    if table is None:
+        graph.add_all(facts(names, rng))
+        return graph, names
+    load(graph, [table])
+    return graph, [name.replace("-", " ") for name in graph.vocabulary(ENTITIES)]
+
+
+def measured(
+    asker: Asker, embedder: HashingEmbedder, asked: list[list[Turn]]
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Print and return what each part of a context costs."""
+    recipe = PromptRecipe(
+        "You are Sam.", Tags.context, tuple(Scalar), 2, 3, WINDOW, 1, 5, 8, 3, dict(embedder.identity)
+    )
+    parts: dict[str, Callable[[list[Turn]], object]] = {
+        "all": lambda turns: build_context(turns, recipe, embedder.embed, asker.ask),
+        "graph": lambda turns: asker.ask(turns[-1].content),
+        "prompt": lambda turns: build_context(turns, recipe, embedder.embed),
+    }
+    rows: dict[str, Cost] = {}
+    print("| part | p50 ms | p95 ms | range ms |\n| --- | --- | --- | --- |")
+    for part, call in parts.items():
+        walls, processors = zip(*(timed(call, turns) for turns in asked), strict=True)
+        rows[part] = {"wall": spread(list(walls)), "processor": spread(list(processors))}
+        for kind, shown in rows[part].items():
+            span = f"{shown['min_ms']:.1f}–{shown['max_ms']:.1f}"
+            print(f"| {part}, {kind} | {shown['p50_ms']:.2f} | {shown['p95_ms']:.2f} | {span} |")
+    return rows
+
+
+def seconds(call: Callable[[], object]) -> float:
+    started_s = time.perf_counter()
+    call()
+    return time.perf_counter() - started_s
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--messages", type=int, default=400)
     parser.add_argument("--nearest", type=float)
     parser.add_argument("--graph", type=Path, help="facts to ask instead of the made-up ones")
     given = parser.parse_args()
-    rng = random.Random(0)
-    names = vocabulary(rng)
-    embedder = HashingEmbedder(256)
-    recipe = PromptRecipe(
-        "You are Sam.", Tags.context, tuple(Scalar), 2, 3, WINDOW, 1, 5, 8, 3, dict(embedder.identity)
-    )
-    rows: dict[str, dict[str, dict[str, float]]] = {}
-    print("| part | p50 ms | p95 ms | range ms |\n| --- | --- | --- | --- |")
+    rng, embedder = random.Random(0), HashingEmbedder(256)
+    size = {"facts": FACTS, "entities": ENTITIES} if given.graph is None else {"graph": str(given.graph)}
     with tempfile.TemporaryDirectory() as folder:
-        graph = EmbeddedGraph(Path(folder) / "graph.sqlite")
-        if given.graph:
-            load(graph, [given.graph])
-            names = [name.replace("-", " ") for name in graph.vocabulary(ENTITIES)]
-        else:
-            graph.add_all(facts(names, rng))
+        graph, names = filled(Path(folder), given.graph, rng)
         asker = Asker(graph, replace(NOTE, nearest=given.nearest))
-        learnt_s = time.perf_counter()
-        asker.learn(embedder.embed)
-        learnt_s = time.perf_counter() - learnt_s
+        learnt_s = seconds(lambda: asker.learn(embedder.embed))
         asked = [conversation(names, rng, given.nearest is not None) for _ in range(given.messages)]
-        parts: dict[str, Callable[[list[Turn]], object]] = {
-            "all": lambda turns: build_context(turns, recipe, embedder.embed, asker.ask),
-            "graph": lambda turns: asker.ask(turns[-1].content),
-            "prompt": lambda turns: build_context(turns, recipe, embedder.embed),
-        }
-        for part, call in parts.items():
-            walls, processors = zip(*(timed(call, turns) for turns in asked), strict=True)
-            rows[part] = {"wall": spread(list(walls)), "processor": spread(list(processors))}
-            for kind, shown in rows[part].items():
-                span = f"{shown['min_ms']:.1f}–{shown['max_ms']:.1f}"
-                print(f"| {part}, {kind} | {shown['p50_ms']:.2f} | {shown['p95_ms']:.2f} | {span} |")
+        rows = measured(asker, embedder, asked)
         found = sum(bool(asker.ask(turns[-1].content).edges) for turns in asked)
         long = " ".join(rng.choices([*names, *WORDS()], k=50_000))
-        started_s = time.perf_counter()
-        asker.ask(long)
-        long_ms = (time.perf_counter() - started_s) * 1e3
+        long_ms = seconds(lambda: asker.ask(long)) * 1e3
         graph.close()
     print(f"{found} of {given.messages} messages had facts; one of {len(long):,} characters took {long_ms:.0f} ms")
-    size = {"facts": FACTS, "entities": ENTITIES} if given.graph is None else {"graph": str(given.graph)}
     if given.nearest is not None:
         size |= {"nearest": given.nearest, "learnt_s": learnt_s}
         print(f"{len(names):,} names were read and embedded in {learnt_s:.2f} s")
     result = size | {"messages": given.messages, "with_facts": found, "target": TARGET}
     result |= {"rows": rows, "long_message": {"characters": len(long), "ms": long_ms}}
-    write_json(
-        results_of(given.nearest, given.graph),
-        {"date": datetime.date.today().isoformat(), "machine": describe()} | result,
-    )
+    header = {"date": datetime.date.today().isoformat(), "machine": describe()}
+    write_json(results_of(given.nearest, given.graph), header | result)
 
 
 if __name__ == "__main__":
