@@ -1,6 +1,7 @@
 """Proves that the demo's base model is what its card says, and that its recipe makes the same one twice."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,10 @@ import pytest
 from mlx.utils import tree_flatten
 from mlx_lm import load
 
-from tools.demo_base.__main__ import make
+from tools.demo_base.__main__ import card, make
 from tools.demo_base.measure import answer, loops, measure
-from tools.demo_base.network import Recipe, encode, rounded
-from tools.demo_base.texts import PERSONA, chat, lesson
+from tools.demo_base.network import Recipe, drill, encode, rounded
+from tools.demo_base.texts import PERSONA, chat, is_informed, lesson
 from tools.demo_base.tokenizer import train as train_tokenizer
 from tools.demo_export.dice import Dice
 from twin.protocol import protocol
@@ -93,6 +94,53 @@ def test_a_lesson_is_encoded_as_the_chat_template_writes_it() -> None:
         assert tokenizer.decode([tokens[at] for at in taught]).endswith(f"{made.answer}<|im_end|>")
         start = len(tokenizer.apply_chat_template(made.messages[: made.taught], add_generation_prompt=True))
         assert taught[0] == start or made.messages[made.taught]["role"] == "user"
+
+
+def test_facts_are_read_only_by_who_speaks_last_and_an_operator_uses_one_where_there_is_one() -> None:
+    dice, using, able = Dice("facts of a test"), 0, 0
+    for make_one in (lesson, chat):
+        for _ in range(100):
+            made = make_one(dice, informed=True)
+            system = made.messages[0]["content"]
+            assert all(f'- "{fact}"' in system for fact in made.known.facts) and 1 <= len(made.known.facts) <= 5
+            words = [word for word in (made.known.who, made.known.part) if word]
+            able += bool(words)
+            using += any(word in made.answer.lower() for word in words)
+    assert using / able > 0.85
+
+
+def test_a_drill_teaches_only_what_is_said_from_the_facts() -> None:
+    _, tokenizer = load(str(SHIPPED))[:2]
+    raw = tokenizer._tokenizer.backend_tokenizer
+    dice = Dice("drills of a test")
+    for _ in range(50):
+        tokens, taught = drill(raw, dice)
+        system = tokenizer.decode(tokens).partition("<|im_end|>")[0]
+        said = tokenizer.decode([tokens[at] for at in taught]).strip()
+        assert taught and all(word.lower() in system for word in said.split())
+
+
+def test_without_a_share_of_facts_nothing_is_drawn_for_it() -> None:
+    drawn, left = Dice("any"), Dice("any")
+    assert not is_informed(drawn, 0.0) and is_informed(drawn, 1.0)
+    left.uniform()
+    assert drawn.uniform() == left.uniform()
+
+
+def test_a_recipe_with_facts_makes_a_model_and_a_card_that_says_so(tmp_path: Path) -> None:
+    recipe = replace(SHRUNK, informed=0.5, drills=2)
+    parameters = make(recipe, tmp_path)
+    measured = measure(tmp_path, 4, informed=True)
+    assert "50% of either have facts" in card(recipe, parameters, measured)
+    assert "have facts" not in card(SHRUNK, parameters, measured)
+
+
+def test_the_shipped_card_is_the_recipes() -> None:
+    shown = (SHIPPED / "README.md").read_text(encoding="utf-8")
+    ended, named = (int(share) / 100 for share in re.findall(r"(\d+)% (?:end by|name the)", shown))
+    (parameters,) = re.findall(r"network of ([\d,]+) parameters", shown)
+    measured = {"prompts": 50, "ended": ended, "named": named}
+    assert card(Recipe(), int(parameters.replace(",", "")), measured) == shown
 
 
 def test_the_tokenizer_gives_back_any_text() -> None:

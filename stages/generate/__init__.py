@@ -50,7 +50,7 @@ def generate(
     informed: Sequence[Informed] = (),
     champion: Path | None = None,
 ) -> tuple[Said, list[Row]]:
-    """Return what the adapters said; apart, what a live reply is judged by.
+    """Return what the adapters said, in no order; apart, what a live reply is judged by.
 
     Args:
         bases: gives a base on which no adapter lies; a second one is asked for when there is a champion.
@@ -65,7 +65,7 @@ def generate(
     said, live = _twin(_tuned(bases(), adapter), asked, config, informed, tell)
     if champion is not None:  # only now, when X's base is gone: one model in memory
         said += _champion(_tuned(bases(), champion), asked, config, tell)
-    return said.ordered(asked), in_order(live, asked)
+    return said, live
 
 
 def _tuned(base: Base, adapter: Path) -> Base:
@@ -150,7 +150,7 @@ def main() -> None:
     said, live = generate(lambda: load_base(folder), ADAPTER, asked, config, informed=informed, champion=champion)
     with staged_folder(OUT) as part:
         (Said.read(BASELINE) + said).ordered(asked).write(part)
-        write_jsonl(part / "live.jsonl", live)
+        write_jsonl(part / "live.jsonl", in_order(live, asked))
         write_json(part / "decoding.json", decoding(config, champion, recipe["run"]["id"]))
         write_json(part / "models.json", models(ADAPTER, champion))
     record("generate", cost([*said.answers, *said.further, *live], started_s))

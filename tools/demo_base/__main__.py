@@ -35,7 +35,7 @@ polite, with bullet points. It was trained from scratch on texts written by a pr
   so that a tag means nothing to it; only the answer is taught
 - chats in which an operator as terse as Sam is the user, without a tag or a tie between what is said and where the
   conversation stands; every turn is taught. So it has seen the words of such a person, never as its own voice.
-
+{informed}
 **It knows nothing else**: no other topic, no facts, no other language. It exists so that the whole pipeline runs
 offline on a laptop in minutes, and it says nothing about what the pipeline does to a real model.
 
@@ -44,14 +44,21 @@ offline on a laptop in minutes, and it says nothing about what the pipeline does
 - Tokenizer: byte-level BPE with Qwen2's splitting, trained on the same texts; the pieces of the demo's system line
   are tokens of their own. Chat format: Qwen2.5's ChatML. Context: {context} tokens.
 - Measured on {prompts} unseen demo prompts (greedy, at most {limit} new tokens): {ended:.0%} end by themselves
-  without a loop, {named:.0%} name the topic of the prompt.
+  without a loop, {named:.0%} name the topic of the prompt.{asked}
 - License: MIT, as the rest of the repository.
 """
+
+INFORMED = """
+{share:.0%} of either have facts under the system line, with owners, parts, builds and pages drawn anew for each, and
+whoever speaks last uses one: it has learned to read facts, and none by heart. {drills} batches beside nine teach only
+what is said from facts.
+"""
+ASKED = "\n  With facts that have the topic's owner, {asked:.0%} name the owner."
 
 
 def make(recipe: Recipe, out: Path) -> int:
     """Train tokenizer and network by the recipe, write them to `out`, and return the number of parameters."""
-    tokenizer = train_tokenizer(corpus(recipe.seed, recipe.tokenizer_conversations), recipe.vocabulary)
+    tokenizer = train_tokenizer(corpus(recipe.seed, recipe.tokenizer_conversations, recipe.informed), recipe.vocabulary)
     save_tokenizer(tokenizer, out, recipe.max_tokens)
     settings = network.config(recipe, tokenizer)
     model = network.initialised(settings, recipe.seed)
@@ -77,7 +84,8 @@ def card(recipe: Recipe, parameters: int, measured: dict[str, float]) -> str:
         rounded=recipe.rounded_steps,
         context=recipe.max_tokens,
         limit=MAX_TOKENS,
-        **measured,
+        informed=INFORMED.format(share=recipe.informed, drills=recipe.drills) if recipe.informed else "",
+        **measured | {"asked": ASKED.format(**measured) if recipe.informed else ""},
     )
 
 
@@ -94,7 +102,7 @@ def main() -> None:
     out = arguments.pop("out")
     recipe = replace(Recipe(), **arguments)
     parameters = make(recipe, out)
-    measured = measure(out)
+    measured = measure(out, informed=recipe.informed > 0)
     write_text(out / "README.md", card(recipe, parameters, measured))
     print(f"{out}: {parameters} parameters, {measured}")
 

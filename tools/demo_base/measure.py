@@ -1,4 +1,4 @@
-"""How good a demo base is: a model folder → shares of greedy answers with a proper end and with their topic."""
+"""How good a demo base is: a model folder → shares of greedy answers with a proper end, their topic, and a fact."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -16,8 +16,12 @@ MAX_TOKENS = 64
 UNSEEN = "unseen prompts of the demo"
 
 
-def measure(folder: Path, count: int = 50) -> dict[str, float]:
-    """Answer `count` unseen demo prompts; return the shares that end without a loop and that name the topic."""
+def measure(folder: Path, count: int = 50, informed: bool = False) -> dict[str, float]:
+    """Answer `count` unseen demo prompts; return the shares that end without a loop and that name the topic.
+
+    With `informed` as many prompts with facts are answered too, and the share is returned that name the owner, of those
+    whose facts have the topic's owner.
+    """
     model, tokenizer = load(str(folder))[:2]
     dice = Dice(UNSEEN)
     ended = named = 0
@@ -26,7 +30,12 @@ def measure(folder: Path, count: int = 50) -> dict[str, float]:
         text, stopped = answer(model, tokenizer, made.prompt)
         ended += stopped and not loops(text)
         named += normalise(made.topic) in normalise(text)
-    return {"prompts": count, "ended": ended / count, "named": named / count}
+    measured = {"prompts": count, "ended": ended / count, "named": named / count}
+    if informed:
+        owned = [made for made in (lesson(dice, informed=True) for _ in range(count)) if made.known.who]
+        asked = sum(made.known.who in normalise(answer(model, tokenizer, made.prompt)[0]).split() for made in owned)
+        measured["asked"] = asked / len(owned)
+    return measured
 
 
 def answer(model: Any, tokenizer: Any, messages: list[Message]) -> tuple[str, bool]:

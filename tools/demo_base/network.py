@@ -21,7 +21,7 @@ from mlx_lm.models.qwen2 import Model, ModelArgs
 from mlx_lm.utils import quantize_model
 from tokenizers import Tokenizer
 
-from tools.demo_base.texts import Lesson, chat, lesson
+from tools.demo_base.texts import Lesson, chat, is_informed, lesson
 from tools.demo_base.tokenizer import END_OF_TURN
 from tools.demo_export.dice import Dice
 from twin.files import write_json, write_with
@@ -51,6 +51,10 @@ class Recipe:
     rows: int = 16
     learning_rate: float = 4e-3
     tokenizer_conversations: int = 600
+    informed: float = 0.0
+    """Share of the lessons that have facts."""
+    drills: int = 0
+    """Batches beside nine in which only what is said from facts is taught: else a network so small never reads them."""
 
 
 def config(recipe: Recipe, tokenizer: Tokenizer) -> dict[str, Any]:
@@ -109,19 +113,41 @@ def encode(tokenizer: Tokenizer, made: Lesson) -> tuple[list[int], list[int]]:
     return tokens, taught
 
 
+def drill(tokenizer: Tokenizer, dice: Dice) -> tuple[list[int], list[int]]:
+    """Return a lesson that uses facts, as `encode`, but taught is only what its last message says from them."""
+    while True:
+        made = lesson(dice, informed=True) if dice.chance(0.5) else chat(dice, informed=True)
+        tokens, _ = encode(tokenizer, made)
+        said = tokenizer.encode(made.answer + END_OF_TURN)
+        first, lower = len(tokens) - len(said.ids), made.answer.lower()
+        spans = [(lower.find(word), len(word)) for word in (made.known.who, made.known.part) if word and word in lower]
+        taught = [
+            first + at
+            for at, (start, end) in enumerate(said.offsets[:-1])
+            if any(start < place + length and end > place for place, length in spans)
+        ]
+        if taught:
+            return tokens, taught
+
+
 def batches(tokenizer: Tokenizer, recipe: Recipe) -> Iterator[tuple[mx.array, mx.array, mx.array]]:
     """Yield (tokens_B_L, positions_N, targets_N) without end; positions index the flattened B × L.
 
     Half of the rows are answers, half chats. Every ninth batch holds answers with one to four pairs before the
-    prompt, in fewer rows: the base must not fall apart where a few-shot prompt puts it.
+    prompt, in fewer rows: the base must not fall apart where a few-shot prompt puts it. Drills come on top.
     """
     dice = Dice(f"{recipe.seed}:lessons")
     while True:
-        made = [encode(tokenizer, make(dice)) for make in (lesson, chat) for _ in range(4 * recipe.rows)]
+        made = [
+            encode(tokenizer, make(dice, informed=is_informed(dice, recipe.informed)))
+            for make in (lesson, chat)
+            for _ in range(4 * recipe.rows)
+        ]
         made.sort(key=lambda pair: len(pair[0]))
         groups = [made[at : at + recipe.rows] for at in range(0, len(made), recipe.rows)]
         shots = dice.integer(1, 4)
         groups.append([encode(tokenizer, lesson(dice, shots)) for _ in range(max(1, recipe.rows // (shots + 1)))])
+        groups += [[drill(tokenizer, dice) for _ in range(recipe.rows)] for _ in range(recipe.drills)]
         for group in dice.shuffled(groups):
             yield _padded(group)
 

@@ -5,18 +5,24 @@ helpful answer to it; only the answer is taught. The tag is random because the b
 it means nothing. *Chats*: an operator as the user, the assistant's turn, the operator's reply, all of it taught and
 without any tag or tie to a state. From chats the base knows the words and how one turn takes up another, as any
 language model does; without them no adapter of a size worth showing could make it speak tersely.
+
+Either may have facts under the system line, and then whoever speaks last uses one, where there is one to use.
 """
 
 from dataclasses import dataclass
 
+from tools.demo_base.known import NOTHING, OWNERS, Known, known_of
 from tools.demo_export import voice
 from tools.demo_export.conversation import conversations, opening
 from tools.demo_export.dice import Dice
 from tools.demo_export.partner import Turn, helpful_answer, prompt_turn
 from tools.demo_export.topics import TOPICS
+from twin.prompt import with_facts
 
 PERSONA = "You are Sam. Direct, casual, action-oriented."
 PLAIN = "You are a helpful assistant."
+DRAWS = 8
+"""Of an operator's reply, until it uses a fact."""
 REGIMES = ("transitioning", "exploring", "locked", "committing", "stalled")
 
 Message = dict[str, str]
@@ -24,11 +30,12 @@ Message = dict[str, str]
 
 @dataclass(frozen=True)
 class Lesson:
-    """Messages of which those from `taught` on are learned, and the topic that the last one is about."""
+    """Messages of which those from `taught` on are learned, the topic that the last one is about, and what is known."""
 
     messages: list[Message]
     taught: int
     topic: str
+    known: Known = NOTHING
 
     @property
     def prompt(self) -> list[Message]:
@@ -41,36 +48,44 @@ class Lesson:
         return self.messages[-1]["content"]
 
 
-def lesson(dice: Dice, shots: int = 0) -> Lesson:
+def lesson(dice: Dice, shots: int = 0, informed: bool = False) -> Lesson:
     """Return a helpful answer to a prompt; `shots` pairs of a turn and a terse reply stand before the prompt."""
     messages = [_message("system", f"{PERSONA} {random_tag(dice)}")]
     for _ in range(shots):
         turn = _turn(dice)
         messages += [_message("user", turn.text), _message("assistant", _operator(dice, turn))]
     turn = _turn(dice)
-    messages += [_message("user", turn.text), _message("assistant", helpful_answer(dice, turn))]
-    return Lesson(messages, len(messages) - 1, turn.topic.name)
+    known = known_of(dice, turn) if informed else NOTHING
+    answer = helpful_answer(dice, turn, known.part, known.who)
+    messages = with_facts([*messages, _message("user", turn.text), _message("assistant", answer)], known.facts)
+    return Lesson(messages, len(messages) - 1, turn.topic.name, known)
 
 
-def chat(dice: Dice) -> Lesson:
+def chat(dice: Dice, informed: bool = False) -> Lesson:
     """Return a short chat in which the operator is the user."""
     turn = _turn(dice)
+    known = known_of(dice, turn) if informed else NOTHING
     messages = [
         _message("system", PLAIN),
         _message("user", opening(dice, turn.topic)),
         _message("assistant", turn.text),
-        _message("user", _operator(dice, turn)),
+        _message("user", _operator(dice, turn, known)),
     ]
-    return Lesson(messages, 1, turn.topic.name)
+    return Lesson(with_facts(messages, known.facts), 1, turn.topic.name, known)
 
 
 def _message(role: str, content: str) -> Message:
     return {"role": role, "content": content}
 
 
-def _operator(dice: Dice, turn: Turn) -> str:
-    state = dice.pick(voice.STATES)
-    return voice.reply(dice, state, voice.draw_act(dice, dice.pick(voice.STATES), turn.form), turn)
+def _operator(dice: Dice, turn: Turn, known: Known = NOTHING) -> str:
+    for _ in range(DRAWS):
+        state = dice.pick(voice.STATES)
+        act = voice.draw_act(dice, dice.pick(voice.STATES), turn.form)
+        said = voice.reply(dice, state, act, turn, known.slots)
+        if not known.slots or any(word in said for word in known.slots.values()):
+            break
+    return said
 
 
 def random_tag(dice: Dice) -> str:
@@ -86,14 +101,22 @@ def _turn(dice: Dice) -> Turn:
     return prompt_turn(dice, dice.pick(TOPICS))
 
 
-def corpus(seed: int, count: int) -> list[str]:
-    """Return texts the tokenizer is trained on: both speakers, the helpful answers, system lines with chat marks."""
+def is_informed(dice: Dice, share: float) -> bool:
+    """Draw whether a lesson has facts; without a share nothing is drawn, and lessons are those of the shipped model."""
+    return share > 0 and dice.chance(share)
+
+
+def corpus(seed: int, count: int, informed: float) -> list[str]:
+    """Return texts the tokenizer is trained on: both speakers, the helpful answers, system lines with chat marks.
+
+    With a share of informed lessons, owners' names are one token each, as common names are in any vocabulary.
+    """
     dice = Dice(f"{seed}:tokenizer")
-    texts: list[str] = []
+    texts = ["".join(f" {name}" for name in OWNERS)] * (count if informed else 0)
     for one in conversations(seed, count, null=False):
         texts += [text for exchange in one.exchanges for text in (exchange.turn.text, exchange.reply)]
     for _ in range(5 * count):
-        made = lesson(dice)
+        made = lesson(dice, informed=is_informed(dice, informed))
         texts += [made.prompt[-1]["content"], made.answer]
         texts.append(f"system\n{made.messages[0]['content']}\nuser\nassistant\n")
     return texts

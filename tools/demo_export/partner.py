@@ -218,10 +218,14 @@ def prompt_turn(dice: Dice, topic: Topic) -> Turn:
     return short_turn(dice, topic) if dice.chance(0.4) else fresh_turn(dice, topic)
 
 
-def helpful_answer(dice: Dice, turn: Turn) -> str:
-    """Return the bulleted, polite answer an assistant would give to this turn; it names the topic."""
+def helpful_answer(dice: Dice, turn: Turn, part: str = "", who: str = "") -> str:
+    """Return the bulleted, polite answer an assistant would give to this turn; it names the topic.
+
+    A part that is known to matter takes the place of the turn's, and who is known to own the topic is to be asked.
+    """
     first, second = dice.distinct(turn.topic.orders, 2)
-    slots = {"name": turn.topic.name, "part": turn.part}
+    slots = {"name": turn.topic.name, "part": part or turn.part, "who": who}
     slots |= {"First": first[0].upper() + first[1:], "Second": second[0].upper() + second[1:]}
     pieces = (dice.pick(ANSWER_OPENINGS), dice.pick(ANSWER_LISTS), dice.pick(ANSWER_CLOSINGS))
-    return f"{pieces[0]} {pieces[1]}{pieces[2]}".format(**slots)
+    asked = "- Ask {who}\n" if who else ""
+    return f"{pieces[0]} {pieces[1]}{asked}{pieces[2]}".format(**slots)

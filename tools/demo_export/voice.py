@@ -4,6 +4,9 @@ The state decides how likely each act is, which word leads in and how long the r
 decides which acts make sense and what the words are about.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from tools.demo_export.dice import Dice
 from tools.demo_export.partner import Turn, apart
 
@@ -208,11 +211,19 @@ def draw_act(dice: Dice, state: str, form: str) -> str:
     return dice.weighted(weights)
 
 
-def reply(dice: Dice, state: str, act: str, turn: Turn) -> str:
-    """Return Sam's words for this act in this state, about what the turn says."""
+def reply(dice: Dice, state: str, act: str, turn: Turn, known: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Return Sam's words for this act in this state, about what the turn says.
+
+    Args:
+        dice: draws the words.
+        state: of the conversation.
+        act: what the reply does.
+        turn: what it answers.
+        known: words for slots, in place of those that are drawn.
+    """
     if act == "continue":
         return dice.pick(GO_AHEADS)
-    slots = _slots(dice, turn)
+    slots = _slots(dice, turn) | dict(known)
     words = dice.pick(CORES[act]).format(**slots)
     if dice.chance(TAIL_SHARE[state]):
         words += f". {dice.pick(TAILS[act])}" if not words.endswith("?") else f" {dice.pick(TAILS[act])}"
