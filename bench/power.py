@@ -4,17 +4,24 @@ python -m bench.power      # after `dvc repro`: on its base, split, adapter and 
 
 The trained adapter is weakened until it is that much better than the prompted base, or until the whole one is that much
 better than it, as a challenger is than a champion. Its conversations are drawn whole, and moved to the mean exactly.
+
+Beside how often the gate passes stands how often the best test would: of all that are wrong in at most 5 % of cases,
+one that knew the spread of the estimate, were it normal (Neyman and Pearson, 1933).
 """
 
 import datetime
+import json
+import math
 import shutil
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.special import ndtr, ndtri
 
 from bench.machine import describe
 from stages import evaluate as judge
@@ -27,12 +34,12 @@ from twin.config.load import load
 from twin.config.model import ModelConfig
 from twin.config.promote import PromoteConfig
 from twin.files import read_json, read_jsonl, write_json
-from twin.intervals import interval, ratio
+from twin.intervals import TAIL, interval, ratio
 from twin.model import attach, load_base
 from twin.reply import Speaker
 
 RESULTS = Path("bench/results/power.json")
-REPLIES, GAIN_BITS, SIMULATIONS = 328, 0.1, 2_000
+REPLIES, GAIN_BITS, SIMULATIONS, POWER = 328, 0.1, 2_000, 0.8
 SPREADS = (0.2, 0.3, 0.4)
 """Of the conversations' gains, bits a token: what a base that few-shot pairs confuse less would show."""
 HALVINGS = 8
@@ -90,17 +97,41 @@ def spread(found: np.ndarray) -> float:
     return float(np.std(found[:, 0] / found[:, 1]))
 
 
-def passing(found: np.ndarray, gain: float, narrowed: float, config: PromoteConfig) -> float:
-    """Return the share of drawn test sets that pass when the mean is `gain` and deviations from it `narrowed` times."""
+@dataclass(frozen=True)
+class Passing:
+    """Of drawn test sets."""
+
+    share: float
+    """Which pass the gate."""
+    spread_bits: float
+    """Standard deviation of their gains."""
+
+    @property
+    def best(self) -> float:
+        """What the share could be at most, of a gain of 0.1 bits."""
+        return float(ndtr(GAIN_BITS / self.spread_bits + ndtri(TAIL)))
+
+    @property
+    def replies(self) -> int:
+        """How many replies it would take to see such a gain in 80 of 100 cases."""
+        return math.ceil(REPLIES * ((ndtri(POWER) - ndtri(TAIL)) * self.spread_bits / GAIN_BITS) ** 2)
+
+    def told(self) -> dict[str, float]:
+        return {"power": self.share, "best": self.best, "replies_for_80": self.replies}
+
+
+def passing(found: np.ndarray, gain: float, narrowed: float, config: PromoteConfig) -> Passing:
+    """Draw test sets when the mean is `gain` and deviations from it `narrowed` times."""
     rng = np.random.default_rng(0)
-    passes = 0
+    passes, values = 0, []
     for _ in range(SIMULATIONS):
         order = rng.integers(len(found), size=REPLIES)
         some = found[order[: int(np.searchsorted(np.cumsum(found[order, 2]), REPLIES)) + 1]]
         moved = gain * some[:, 1] + narrowed * (some[:, 0] - mean(found) * some[:, 1])
         bounds = interval(ratio(moved, some[:, 1]), len(some), 500, 1)
         passes += bounds.lower > 0 and bounds.value >= config.bits_min
-    return passes / SIMULATIONS
+        values.append(bounds.value)
+    return Passing(passes / SIMULATIONS, float(np.std(values)))
 
 
 def power(share: float, found: np.ndarray, config: PromoteConfig) -> dict[str, float]:
@@ -108,8 +139,8 @@ def power(share: float, found: np.ndarray, config: PromoteConfig) -> dict[str, f
     return {
         "share_of_the_adapter": share,
         "conversation_sd_bits": spread(found),
-        "power": passing(found, GAIN_BITS, 1.0, config),
-        "false_pass": passing(found, 0.0, 1.0, config),
+        **passing(found, GAIN_BITS, 1.0, config).told(),
+        "false_pass": passing(found, 0.0, 1.0, config).share,
     }
 
 
@@ -124,10 +155,9 @@ def main() -> None:
         "over a weaker twin": power(1 - weaker, lost, config),
     }
     measured["by spread, bits"] = {
-        str(bits): passing(found, GAIN_BITS, bits / spread(found), config) for bits in SPREADS
+        str(bits): passing(found, GAIN_BITS, bits / spread(found), config).told() for bits in SPREADS
     }
-    for name, one in measured.items():
-        print(name, {key: round(value, 4) for key, value in one.items()})
+    print(json.dumps(measured, indent=2))
     header = {"date": str(datetime.date.today()), "machine": describe(), "simulations": SIMULATIONS}
     write_json(RESULTS, header | measured)
 

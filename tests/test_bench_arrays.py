@@ -23,6 +23,6 @@ def test_what_nobody_holds_is_not_counted():
         Ring()
         assert mx.get_active_memory() - before >= 2**22
         assert held_bytes() == before
-        assert mx.get_peak_memory() == before
+        assert mx.get_peak_memory() - before < 2**22
     finally:
         gc.enable()

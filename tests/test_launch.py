@@ -91,7 +91,9 @@ def test_a_run_without_a_result_is_no_success(here):
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_no_rank_outlives_its_parent(here, number):
     os.mkfifo("pipe")
-    body = f"from stages.train.launch import *; start(2, Path('last'), ['/bin/sh', '-c', {LIVE_ON!r}])"
+    # A shell starts what runs in its background deaf to Ctrl-C, the tests too.
+    hearing = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    body = f"{hearing}; from stages.train.launch import *; start(2, Path('last'), ['/bin/sh', '-c', {LIVE_ON!r}])"
     parent = subprocess.Popen([sys.executable, "-c", body], stderr=subprocess.PIPE, text=True)
     with Path("pipe").open() as pipe:
         assert [pipe.readline() for _ in range(2)] == ["here\n"] * 2

@@ -100,17 +100,11 @@ def evaluate(
     acts = trusted([*data.train, *data.valid_person, *data.cal], labels, config)
     judges = Judges(judgement.rubric, acts.labeller, labels)
     chooses = selective(data, live.rows, judges, live.decoding, config)
-    scored = {name: of(likelihoods, name) for name in ("test", "train", "choice", "alone")}
     metrics: Tree = {
         **judgement.metrics,
+        **_of_likelihoods(likelihoods, planted, config),
         "reranker": chosen.tree,
         "counts": _counts(data),
-        "likelihood": likelihood(same_replies(scored["test"]), config),
-        "canaries": exposure(of(likelihoods, "canary"), planted),
-        "memorisation": memorisation(scored["train"], scored["test"], CHALLENGER, BASE, config),
-        "context_choice": _choices(scored["choice"], scored["alone"], config)
-        | {"without_stock": _choices(choice.without_stock(scored["choice"]), scored["alone"], config)},
-        "capability": capability(of(likelihoods, "capability"), config),
         "gap": gap(data.test, config),
         "act_agreement": act_agreement(data.test, acts, config),
         "selective": chooses.tree,
@@ -121,6 +115,20 @@ def evaluate(
         "secrets": {CHALLENGER: secrets(said)} if said else {},
     }
     return Evaluated(finite(metrics), judgement, chosen.reranker, chooses)
+
+
+def _of_likelihoods(
+    likelihoods: Sequence[Mapping[str, Any]], planted: Sequence[Mapping[str, Any]], config: EvaluateConfig
+) -> Tree:
+    scored = {name: of(likelihoods, name) for name in ("test", "train", "choice", "alone")}
+    return {
+        "likelihood": likelihood(same_replies(scored["test"]), config),
+        "canaries": exposure(of(likelihoods, "canary"), planted),
+        "memorisation": memorisation(scored["train"], scored["test"], CHALLENGER, BASE, config),
+        "context_choice": _choices(scored["choice"], scored["alone"], config)
+        | {"without_stock": _choices(choice.without_stock(scored["choice"]), scored["alone"], config)},
+        "capability": capability(of(likelihoods, "capability"), config),
+    }
 
 
 def _choices(inside: Scored, alone: Scored, config: EvaluateConfig) -> Tree:
