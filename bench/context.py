@@ -92,9 +92,7 @@ def filled(folder: Path, table: Path | None, rng: random.Random) -> tuple[Embedd
     return graph, [name.replace("-", " ") for name in graph.vocabulary(ENTITIES)]
 
 
-def measured(
-    asker: Asker, embedder: HashingEmbedder, asked: list[list[Turn]]
-) -> dict[str, dict[str, dict[str, float]]]:
+def measured(asker: Asker, embedder: HashingEmbedder, asked: list[list[Turn]]) -> dict[str, Cost]:
     """Print and return what each part of a context costs."""
     recipe = PromptRecipe(
         "You are Sam.", Tags.context, tuple(Scalar), 2, 3, WINDOW, 1, 5, 8, 3, dict(embedder.identity)
