@@ -42,7 +42,7 @@ def put(folder: Path) -> None:
     as_champion = [row | {"arm": CHAMPION} for row in scored if (row["prompt_set"], row["arm"]) == ("test", "X")]
     write_jsonl(folder / GENERATIONS, [*said, *champion])
     write_jsonl(folder / judge.LIKELIHOODS, [*scored, *as_champion])
-    for path in (judge.FURTHER, judge.CANARIES, judge.LIVE):
+    for path in (judge.FURTHER, judge.CANARIES, judge.LIVE, judge.REMINDERS):
         write_jsonl(folder / path, [])
     write_json(folder / judge.DECODING, {})
     write_json(folder / "models/adapter/recipe.json", {"run": {"id": "bench"}, "base": {}, "prompt": {}})

@@ -147,9 +147,7 @@ EXECUTED: Final = {
     ),
     "twin bring rest": Run(needs="SUPABASE_URL", says="data/raw/rest"),
     "dvc exp run -S ingest/source=memory_turns": Run(also=f"{SMALL} train", says="'train'"),
-    "dvc exp run -S generate.graph=demo.csv": Run(
-        instead=(("demo.csv", "data/graph/demo.csv"),), also=f"{SMALL} generate", says="'generate'"
-    ),
+    "dvc exp run -S generate.graph=data/graph/demo.csv": Run(also=f"{SMALL} generate", says="'generate'"),
     "dvc exp run -S adapter.rank=8": Run(also=f"{SMALL} train", says="'train'"),
     "dvc exp run -S adapter=dora_r8 -S adapter/keys=qkvo": Run(also="config", says="'config'"),
     "dvc exp run -S memory=mac16": Run(also="config", says="'config'"),

@@ -14,10 +14,11 @@ from mlx_lm import load
 from tools.demo_base.__main__ import card, make
 from tools.demo_base.measure import answer, loops, measure
 from tools.demo_base.network import Recipe, drill, encode, rounded
-from tools.demo_base.texts import PERSONA, chat, is_informed, lesson
+from tools.demo_base.texts import PERSONA, Informing, chat, lesson
 from tools.demo_base.tokenizer import train as train_tokenizer
 from tools.demo_export.dice import Dice
 from twin.protocol import protocol
+from twin.text import says
 
 pytestmark = pytest.mark.slow
 
@@ -96,17 +97,32 @@ def test_a_lesson_is_encoded_as_the_chat_template_writes_it() -> None:
         assert taught[0] == start or made.messages[made.taught]["role"] == "user"
 
 
-def test_facts_are_read_only_by_who_speaks_last_and_an_operator_uses_one_where_there_is_one() -> None:
+def test_facts_are_read_only_by_who_speaks_last_who_uses_one_where_there_is_one() -> None:
     dice, using, able = Dice("facts of a test"), 0, 0
     for make_one in (lesson, chat):
         for _ in range(100):
-            made = make_one(dice, informed=True)
+            made = make_one(dice, informing=Informing(1.0, draws=8))
             system = made.messages[0]["content"]
             assert all(f'- "{fact}"' in system for fact in made.known.facts) and 1 <= len(made.known.facts) <= 5
-            words = [word for word in (made.known.who, made.known.part) if word]
-            able += bool(words)
-            using += any(word in made.answer.lower() for word in words)
+            able += bool(made.known.words)
+            using += any(word in made.answer.lower() for word in made.known.words)
     assert using / able > 0.85
+
+
+def test_who_is_asked_for_an_owner_names_the_one_of_the_facts() -> None:
+    dice, asked = Dice("reminders of a test"), 0
+    for make_one, longest in ((lesson, 40), (chat, 10)):
+        for _ in range(100):
+            made = make_one(dice, informing=Informing(1.0, reminders=1.0))
+            prompt, who = made.prompt[-1]["content"], made.known.who
+            assert prompt.startswith("Remind me: ") == bool(who)
+            if who:
+                asked += 1
+                assert prompt.endswith(", owned by?") and any(
+                    fact.endswith(f" owned by {who}") for fact in made.known.facts
+                )
+                assert says(made.answer, who) and len(made.answer.split()) <= longest
+    assert asked > 50
 
 
 def test_a_drill_teaches_only_what_is_said_from_the_facts() -> None:
@@ -114,7 +130,7 @@ def test_a_drill_teaches_only_what_is_said_from_the_facts() -> None:
     raw = tokenizer._tokenizer.backend_tokenizer
     dice = Dice("drills of a test")
     for _ in range(50):
-        tokens, taught = drill(raw, dice)
+        tokens, taught = drill(raw, dice, Informing(1.0, 0.5))
         system = tokenizer.decode(tokens).partition("<|im_end|>")[0]
         said = tokenizer.decode([tokens[at] for at in taught]).strip()
         assert taught and all(word.lower() in system for word in said.split())
@@ -122,13 +138,13 @@ def test_a_drill_teaches_only_what_is_said_from_the_facts() -> None:
 
 def test_without_a_share_of_facts_nothing_is_drawn_for_it() -> None:
     drawn, left = Dice("any"), Dice("any")
-    assert not is_informed(drawn, 0.0) and is_informed(drawn, 1.0)
+    assert not Informing(0.0).drawn(drawn) and Informing(1.0).drawn(drawn)
     left.uniform()
     assert drawn.uniform() == left.uniform()
 
 
 def test_a_recipe_with_facts_makes_a_model_and_a_card_that_says_so(tmp_path: Path) -> None:
-    recipe = replace(SHRUNK, informed=0.5, drills=2)
+    recipe = replace(SHRUNK, informed=0.5, reminders=0.5, drills=2)
     parameters = make(recipe, tmp_path)
     measured = measure(tmp_path, 4, informed=True)
     assert "50% of either have facts" in card(recipe, parameters, measured)

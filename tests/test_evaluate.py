@@ -186,6 +186,7 @@ def test_the_stage_writes_the_same_bytes_twice(tmp_path: Path, monkeypatch: pyte
     write_jsonl(tmp_path / "data/generate/nll.jsonl", persona.likelihoods(parts))
     write_jsonl(tmp_path / "data/generate/further.jsonl", [])
     write_jsonl(tmp_path / "data/generate/live.jsonl", [])
+    write_jsonl(tmp_path / "data/generate/reminders.jsonl", [])
     write_json(tmp_path / "data/generate/decoding.json", {})
     write_jsonl(tmp_path / "data/split/canaries.jsonl", [])
     write_text(tmp_path / "params.yaml", "evaluate: {draws: 300, seed: 1, bucket_replies: 99}\n")

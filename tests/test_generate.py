@@ -14,7 +14,8 @@ import pytest
 
 from stages import generate as stage
 from stages.baseline import baseline
-from stages.generate.live import informed, with_known
+from stages.generate.live import told, told_by
+from stages.generate.reminders import reminders
 from tests.conftest import make_rows
 from twin.asking import Arm, Said, ask
 from twin.asking.capability import capability_tasks
@@ -25,7 +26,7 @@ from twin.config.augment import Scalar, Tags
 from twin.config.generate import GenerateConfig
 from twin.errors import ConfigError, DataError, ModelError, ProvenanceError
 from twin.files import read_json, sha256_file, sha256_text, write_json
-from twin.graph import EmbeddedGraph, Triple
+from twin.graph import Edge, EmbeddedGraph, Triple
 from twin.likelihood import score
 from twin.model import adapt, attach, load_base, split_head, trainable
 from twin.prompt import PromptRecipe
@@ -62,8 +63,8 @@ def adapter(tmp_path_factory, tiny_base):
 
 def every(base, adapter, asked, config=CONFIG, **how):
     """What base and adapters say, as `generate` files it, and what a live reply is judged by."""
-    said, live = stage.generate(lambda: load_base(base), adapter, asked, config, **how)
-    return (baseline(load_base(base), asked, config) + said).ordered(asked), live
+    said, apart = stage.generate(lambda: load_base(base), adapter, asked, config, **how)
+    return (baseline(load_base(base), asked, config) + said).ordered(asked), apart
 
 
 @pytest.fixture(scope="module")
@@ -451,23 +452,60 @@ def test_the_twin_answers_cal_apart_and_again_where_the_graph_knows_something(ti
     graph = EmbeddedGraph()
     graph.add(Triple("PR", "waits_for", "Jonas", 0.9))
     asked = ask(splits(), RECIPE, CONFIG)
-    told = informed(asked.shared[:10], graph)
+    shown = told(asked.shared[:10], graph, RECIPE)
     graph.close()
-    said, live = stage.generate(lambda: load_base(tiny_base), adapter, asked, CONFIG, informed=told)
+    said, apart = stage.generate(lambda: load_base(tiny_base), adapter, asked, CONFIG, told=shown)
+    live = apart.live
     counts = Counter((row["arm"], row["prompt_set"]) for row in live)
     assert counts == {("X", "cal"): 4, ("F", "protocol"): 1}
     (row,) = [row for row in live if row["arm"] == "F"]
     assert (row["prompt_id"], row["facts"]) == ("review", [["pr", "waits_for", "jonas", 0.9]])
     (plain,) = [one for one in said.answers if one["arm"] == "X" and one["prompt_id"] == "review"]
     assert row["messages_sha256"] != plain["messages_sha256"] and row["prompt"] == plain["prompt"]
-    (shown,) = told
-    system, *others = shown.question.messages
+    (informed,) = shown.informed
+    system, *others = informed.question.messages
     assert '- "pr waits for jonas"' in system["content"]
     assert others == list(next(one for one in asked.protocol if one.id == "review").messages[1:])
 
 
+def test_x_and_f_are_asked_for_what_the_graph_told_and_only_f_is_shown_it(tiny_base, adapter):
+    graph = EmbeddedGraph()
+    graph.add(Triple("PR", "waits_for", "Jonas", 0.9))
+    asked = ask(splits(), RECIPE, CONFIG)
+    shown = told(asked.protocol, graph, RECIPE)
+    graph.close()
+    _, apart = stage.generate(lambda: load_base(tiny_base), adapter, asked, CONFIG, told=shown)
+    asked_for = {row["arm"]: (row["prompt"], row["asked"]) for row in apart.reminders}
+    assert asked_for == dict.fromkeys("XF", ("Remind me: pr, waits for?", ["pr", "waits_for", "jonas", 0.9]))
+    (reminder,), (knowing,) = shown.reminders, shown.reminded
+    assert "jonas" not in str(reminder.question.messages)
+    assert '- "pr waits for jonas"' in knowing.question.messages[0]["content"]
+    assert knowing.question.messages[1:] == reminder.question.messages[1:]
+    shown_to = {row["arm"]: row["messages_sha256"] for row in apart.reminders}
+    assert shown_to == {
+        "X": messages_sha256(reminder.question.messages),
+        "F": messages_sha256(knowing.question.messages),
+    }
+
+
+def test_a_fact_is_asked_for_once_and_only_where_one_answer_is_right_and_unsaid():
+    owned, known, blocked, other = (
+        Edge("auth-module", predicate, object_, 0.9)
+        for predicate, object_ in (("owned_by", "mira"), ("named", "auth"), ("blocked_by", "a"), ("blocked_by", "b"))
+    )
+    shown = [[known, blocked, other, owned], [owned], [blocked, owned], [other]]
+    made = [(one.question.id, one.fact) for one in reminders(shown, RECIPE)]
+    assert made == [
+        ("Remind me: auth module, owned by?", owned),
+        ("Remind me: auth module, blocked by?", blocked),
+    ]
+    many = [[Edge(f"thing{number}", "is", "so", 0.9)] for number in range(100)]
+    assert len(reminders(many, RECIPE)) == 60
+
+
 def test_without_a_graph_the_other_rows_are_the_same(everything):
-    said, live = everything
+    said, apart = everything
+    live = apart.live
     assert {row["arm"] for row in live} == {"X"}
     assert all(row["nats"] >= row["worst_nats"] > 0 for row in [*live, *said.answers])
 
@@ -491,8 +529,8 @@ def test_what_the_base_said_to_other_prompts_is_refused(tmp_path, generated):
 def test_facts_of_a_run_lie_where_a_change_of_them_is_seen(tmp_path):
     (tmp_path / "facts.csv").write_text("subject,predicate,object\nPR,waits_for,Jonas\n")
     with pytest.raises(ConfigError, match="facts that a run depends on lie in data/graph"):
-        with_known([], str(tmp_path / "facts.csv"))
-    assert with_known([], None) == []
+        told_by(str(tmp_path / "facts.csv"), [], RECIPE)
+    assert not told_by(None, [], RECIPE).informed
 
 
 def test_plain_questions_come_with_their_right_answer_first(tmp_path: Path) -> None:

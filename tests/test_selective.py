@@ -30,6 +30,12 @@ def informed(prompt_set: str, name: str, text: str) -> Row:
     return {"prompt_set": prompt_set, "prompt_id": name, "arm": "F", "text": text, "stopped": True, "facts": facts}
 
 
+def reminded(arm: str, name: str) -> Row:
+    """Be right about all but one with facts, and about none without."""
+    text = "its Zebediah Quux, ask him" if arm == "F" and name != "d" else "zebediah"
+    return {"prompt_id": name, "arm": arm, "text": text, "asked": [name, "owned_by", "zebediah-quux", 0.9]}
+
+
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     folder, dice, parts = tmp_path_factory.mktemp("selective"), random.Random(5), persona.splits()
@@ -44,6 +50,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     shown += [informed("protocol", name, "go") for name in ("deploy", "review")]
     write_jsonl(folder / "data/generate/generations.jsonl", said)
     write_jsonl(folder / "data/generate/live.jsonl", [*(saying("cal", row, dice) for row in parts["cal"]), *shown])
+    write_jsonl(folder / "data/generate/reminders.jsonl", [reminded(arm, name) for arm in "FX" for name in "abcd"])
     write_json(folder / "data/generate/decoding.json", {"run_id": "run", "temperature": 0.0})
     write_jsonl(folder / "data/generate/nll.jsonl", persona.likelihoods(parts))
     for name in ("data/generate/further.jsonl", "data/split/canaries.jsonl"):
@@ -80,6 +87,8 @@ def test_an_arm_that_says_its_facts_is_seen_to(found: tuple[Path, Any]) -> None:
     assert (tree["n"], tree["facts_shown"]) == (92, 1.0)
     assert tree["used"] == pytest.approx({"F": 90 / 92, "X": 0.0}) and tree["used_more"]["lower"] > 0.9
     assert tree["path_reward_of_used"] == pytest.approx(0.2 + 0.45 * 0.9 + 0.05 / 90)
+    assert tree["reminders"]["n"] == 4 and tree["reminders"]["said_more"]["value"] == 0.75
+    assert [tree["reminders"]["said"][arm]["hits"] for arm in "FX"] == [3, 0]
     assert tree["rubric"]["margin"] == 0.25 and tree["rubric"]["voice"] in ("no worse", "worse", "inconclusive")
 
 

@@ -33,6 +33,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_jsonl(root / "data/generate/nll.jsonl", persona.likelihoods(parts))
     write_jsonl(root / "data/generate/further.jsonl", [])
     write_jsonl(root / "data/generate/live.jsonl", [])
+    write_jsonl(root / "data/generate/reminders.jsonl", [])
     write_json(root / "data/generate/decoding.json", {})
     write_jsonl(root / "data/split/canaries.jsonl", [])
     base = {"id": "small", "fixture": True}

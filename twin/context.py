@@ -111,9 +111,14 @@ def build_context(
 
 
 def worded(edge: Edge, characters: int) -> str:
-    """Return a fact in words; hyphens between letters were spaces before the graph stored the names."""
-    text = " ".join(_spaced(part) for part in (edge.subject, edge.predicate.replace("_", " "), edge.object))
+    """Return a fact in words, cut to so many characters."""
+    text = " ".join(spoken(edge))
     return text if len(text) <= characters else f"{text[: characters - 1]}…"
+
+
+def spoken(edge: Edge) -> tuple[str, str, str]:
+    """Return the words of subject, predicate and object; hyphens between letters were spaces before the graph."""
+    return _spaced(edge.subject), _spaced(edge.predicate.replace("_", " ")), _spaced(edge.object)
 
 
 def _spaced(name: str) -> str:

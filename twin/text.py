@@ -24,6 +24,16 @@ def normalise(text: str) -> str:
     return folded.strip(EDGES) or folded
 
 
+def says(text: str, phrase: str) -> bool:
+    """Tell whether a text has all words of a phrase in a row, whatever their case and the marks between them."""
+    return _level(phrase) in _level(text)
+
+
+def _level(text: str) -> str:
+    """Return words between single spaces, so that whole words are compared."""
+    return f" {' '.join(''.join(letter if letter.isalnum() else ' ' for letter in text.casefold()).split())} "
+
+
 def neutralise(text: str) -> str:
     """Break chat-template control strings visibly: `<|im_end|>` becomes `< |im_end|>`.
 

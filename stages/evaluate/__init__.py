@@ -36,6 +36,7 @@ LIKELIHOODS = Path("data/generate/nll.jsonl")
 SPLITS = {name: Path(f"data/split/{name}.jsonl") for name in ("train", "valid", "cal", "test")}
 FURTHER = Path("data/generate/further.jsonl")
 LIVE = Path("data/generate/live.jsonl")
+REMINDERS = Path("data/generate/reminders.jsonl")
 DECODING = Path("data/generate/decoding.json")
 CANARIES = Path("data/split/canaries.jsonl")
 LABELS = Path("data/labels")
@@ -51,6 +52,8 @@ class Live:
     rows: Sequence[Mapping[str, Any]] = ()
     """Replies of X to cal and test, and of arm F."""
     decoding: Mapping[str, Any] = field(default_factory=dict)
+    reminders: Sequence[Mapping[str, Any]] = ()
+    """Replies of X and F to questions for a fact."""
 
 
 NO_LIVE = Live()
@@ -108,7 +111,7 @@ def evaluate(
         "gap": gap(data.test, config),
         "act_agreement": act_agreement(data.test, acts, config),
         "selective": chooses.tree,
-        "facts": with_facts(data, live.rows, judgement.rubric, config),
+        "facts": with_facts(data, live.rows, live.reminders, judgement.rubric, config),
         "alarms": alarms(data.test, usual),
         "length": {name: lengths(arms, config.seed) for name, arms in with_arms.items() if arms[REAL]},
         "function_words": {name: usage(arms, usual, config.seed) for name, arms in with_arms.items() if arms[REAL]},
@@ -152,7 +155,7 @@ def main() -> None:
     generations = read_jsonl(Path(GENERATIONS))
     data = gather(splits, generations, read_jsonl(FURTHER))
     answered = [row for row in generations if (row["arm"], row["prompt_set"]) == (CHALLENGER, "test")]
-    live = Live([*answered, *read_jsonl(LIVE)], read_json(DECODING))
+    live = Live([*answered, *read_jsonl(LIVE)], read_json(DECODING), read_jsonl(REMINDERS))
     made = evaluate(
         data,
         read_jsonl(LIKELIHOODS),

@@ -7,16 +7,17 @@ shows what was memorised, real replies to other prompts, among which the right o
 plain questions, which show what was unlearned. Where the twin draws several replies to a prompt, those after the first
 lie apart, with what the re-ranker that chooses among them is fitted on: the base's replies to the rest of valid. Apart
 lies too what a live reply is judged by: the twin's replies to all of cal, on which its confidence is fitted, and arm F,
-the twin shown the facts that a graph has for a prompt. Everything after this stage reads its files and needs no model.
+the twin shown the facts that a graph has for a prompt; it and X are also asked for such facts, which X cannot know.
+Everything after this stage reads its files and needs no model.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from stages.generate.live import WITH_FACTS, Informed, questions_of, with_known
+from stages.generate.live import NOTHING_TOLD, WITH_FACTS, Informed, Told, plain, questions_of, told_by
 from twin.adapter import RECIPE_FILE, WEIGHTS_FILE
 from twin.asking import Arm, Asked, Row, Said, ask, decoder, split_rows
 from twin.asking.said import cost, in_order
@@ -41,15 +42,25 @@ OUT = Path("data/generate")
 Tell = Callable[[], None]
 
 
+@dataclass(frozen=True)
+class Apart:
+    """What a live reply is judged by."""
+
+    live: list[Row]
+    """X to cal, and F."""
+    reminders: list[Row]
+    """X and F, asked for facts."""
+
+
 def generate(
     bases: Callable[[], Base],
     adapter: Path,
     asked: Asked,
     config: GenerateConfig,
     *,
-    informed: Sequence[Informed] = (),
+    told: Told = NOTHING_TOLD,
     champion: Path | None = None,
-) -> tuple[Said, list[Row]]:
+) -> tuple[Said, Apart]:
     """Return what the adapters said, in no order; apart, what a live reply is judged by.
 
     Args:
@@ -57,15 +68,15 @@ def generate(
         adapter: of arm X.
         asked: what is asked and scored.
         config: from params.yaml.
-        informed: what arm F is asked.
+        told: what arm F is asked.
         champion: the adapter of arm C, if there is one.
     """
     shared = config.samples + (champion is not None)
-    tell = teller(shared * len(asked.shared) + len(asked.cal) + len(informed))
-    said, live = _twin(_tuned(bases(), adapter), asked, config, informed, tell)
+    tell = teller(shared * len(asked.shared) + len(asked.cal) + len(told.informed) + 2 * len(told.reminders))
+    said, apart = _twin(_tuned(bases(), adapter), asked, config, told, tell)
     if champion is not None:  # only now, when X's base is gone: one model in memory
         said += _champion(_tuned(bases(), champion), asked, config, tell)
-    return said, live
+    return said, apart
 
 
 def _tuned(base: Base, adapter: Path) -> Base:
@@ -73,20 +84,24 @@ def _tuned(base: Base, adapter: Path) -> Base:
     return base
 
 
-def _twin(
-    base: Base, asked: Asked, config: GenerateConfig, informed: Sequence[Informed], tell: Tell
-) -> tuple[Said, list[Row]]:
+def _twin(base: Base, asked: Asked, config: GenerateConfig, told: Told, tell: Tell) -> tuple[Said, Apart]:
     speaker, decode = Speaker(base), decoder(config)
-    twin = Arm("X", base, speaker)
+    twin, knowing = Arm("X", base, speaker), Arm(WITH_FACTS, base, speaker)
     said = Said(twin.answers(asked.shared, decode, tell), twin.likelihoods([*asked.held_out, *asked.extra]))
     live = twin.answers(asked.cal, decode, tell)
-    facts = {(one.question.prompt_set, one.question.id): one.known() for one in informed}
-    knowing = Arm(WITH_FACTS, base, speaker).answers(questions_of(informed), decode, tell)
-    live += [row | facts[row["prompt_set"], row["prompt_id"]] for row in knowing]
+    live += _with_facts(knowing.answers(questions_of(told.informed), decode, tell), told.informed)
+    reminders = twin.answers([one.question for one in told.reminders], decode, tell)
+    reminders += _with_facts(knowing.answers(questions_of(told.reminded), decode, tell), told.reminded)
+    facts = {one.question.id: {"asked": plain(one.fact)} for one in told.reminders}
     for sample in range(1, config.samples):
         drawn = twin.answers(asked.shared, decode, tell, sample)
         said.further.extend(row | {"sample": sample} for row in drawn)
-    return said, live
+    return said, Apart(live, [row | facts[row["prompt_id"]] for row in reminders])
+
+
+def _with_facts(rows: Iterable[Row], informed: Iterable[Informed]) -> list[Row]:
+    facts = {(one.question.prompt_set, one.question.id): one.known() for one in informed}
+    return [row | facts[row["prompt_set"], row["prompt_id"]] for row in rows]
 
 
 def _champion(base: Base, asked: Asked, config: GenerateConfig, tell: Tell) -> Said:
@@ -142,15 +157,17 @@ def main() -> None:
     """Ask, answer, score."""
     config = load(GenerateConfig)
     recipe = read_json(ADAPTER / RECIPE_FILE)
-    asked = ask(split_rows(), PromptRecipe.from_json(recipe["prompt"]), config)
-    informed = with_known([*asked.protocol, *asked.test], config.graph)
+    prompts = PromptRecipe.from_json(recipe["prompt"])
+    asked = ask(split_rows(), prompts, config)
+    told = told_by(config.graph, [*asked.protocol, *asked.test], prompts)
     champion = registered(load(PromoteConfig).champion, recipe)
     folder = resolve(recipe["base"], load(ModelConfig).folder)
     started_s = time.perf_counter()
-    said, live = generate(lambda: load_base(folder), ADAPTER, asked, config, informed=informed, champion=champion)
+    said, apart = generate(lambda: load_base(folder), ADAPTER, asked, config, told=told, champion=champion)
     with staged_folder(OUT) as part:
         (Said.read(BASELINE) + said).ordered(asked).write(part)
-        write_jsonl(part / "live.jsonl", in_order(live, asked))
+        write_jsonl(part / "live.jsonl", in_order(apart.live, asked.every))
+        write_jsonl(part / "reminders.jsonl", in_order(apart.reminders, [one.question for one in told.reminders]))
         write_json(part / "decoding.json", decoding(config, champion, recipe["run"]["id"]))
         write_json(part / "models.json", models(ADAPTER, champion))
-    record("generate", cost([*said.answers, *said.further, *live], started_s))
+    record("generate", cost([*said.answers, *said.further, *apart.live, *apart.reminders], started_s))

@@ -31,6 +31,9 @@ MEASURES: Final = (
     ("plain questions answered, of four", "capability.X", None),
     ("… by the base", "capability.B0", None),
     ("… lost against the base", "capability.lost", None),
+    ("rubric with facts over without", "facts.rubric.difference", None),
+    ("facts said that it was asked for", "facts.reminders.said.F", None),
+    ("… without being shown them", "facts.reminders.said.X", None),
     ("secrets and addresses", "secrets.X", None),
 )
 """Title, where value and bounds stand, where the floor (the base) and the ceiling (the person) stand."""

@@ -50,15 +50,17 @@ offline on a laptop in minutes, and it says nothing about what the pipeline does
 
 INFORMED = """
 {share:.0%} of either have facts under the system line, with owners, parts, builds and pages drawn anew for each, and
-whoever speaks last uses one: it has learned to read facts, and none by heart. {drills} batches beside nine teach only
-what is said from facts.
+whoever speaks last uses one or is asked for the owner: it has learned to read facts, and none by heart. {drills}
+batches beside nine teach only what is said from facts.
 """
-ASKED = "\n  With facts that have the topic's owner, {asked:.0%} name the owner."
+ASKED = """
+  With facts that have the topic's owner, {asked:.0%} name the owner, and {reminded:.0%} if asked for it."""
 
 
 def make(recipe: Recipe, out: Path) -> int:
     """Train tokenizer and network by the recipe, write them to `out`, and return the number of parameters."""
-    tokenizer = train_tokenizer(corpus(recipe.seed, recipe.tokenizer_conversations, recipe.informed), recipe.vocabulary)
+    texts = corpus(recipe.seed, recipe.tokenizer_conversations, recipe.informing)
+    tokenizer = train_tokenizer(texts, recipe.vocabulary)
     save_tokenizer(tokenizer, out, recipe.max_tokens)
     settings = network.config(recipe, tokenizer)
     model = network.initialised(settings, recipe.seed)

@@ -31,18 +31,31 @@ class Known:
     """Owns the topic; empty if that is not known."""
     part: str = ""
     """Of the topic, other than the turn's; empty if none is known."""
+    asked: Edge | None = None
+    """Whose object the turn asks for, in place of what it would have said: it tells the owner."""
 
     @property
     def slots(self) -> dict[str, str]:
         """The slots of the operator's words that the facts fill."""
         return {slot: said for slot, said in (("who", self.who), ("other", self.part)) if said}
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What an answer may say from the facts; only the owner, if that was asked for."""
+        return (self.who,) if self.asked else tuple(self.slots.values())
+
 
 NOTHING = Known()
 
 
-def known_of(dice: Dice, turn: Turn) -> Known:
-    """Return one to five facts about the topic of a turn, its team and one of its parts."""
+def known_of(dice: Dice, turn: Turn, reminders: float) -> Known:
+    """Return one to five facts about the topic of a turn, its team and one of its parts.
+
+    Args:
+        dice: draws them.
+        turn: what is answered, unless the owner is asked for.
+        reminders: the probability of that, where the facts have one.
+    """
     name, who = turn.topic.name, dice.pick(OWNERS)
     part = dice.pick([part for part in turn.topic.parts if part != turn.part])
     team = f"{dice.pick(TEAMS)} team"
@@ -57,9 +70,9 @@ def known_of(dice: Dice, turn: Turn) -> Known:
             (team, "meets_in", f"room {dice.integer(1, 40)}"),
         ]
     )[: dice.integer(1, NOTE.facts)]
-    facts = tuple(
-        worded(Edge(hyphenated(subject), predicate, hyphenated(object_), 1.0), NOTE.fact_characters)
-        for subject, predicate, object_ in drawn
-    )
+    edges = [Edge(hyphenated(subject), predicate, hyphenated(object_), 1.0) for subject, predicate, object_ in drawn]
+    facts = tuple(worded(edge, NOTE.fact_characters) for edge in edges)
+    owners = [edge for edge in edges if edge.predicate == "owned_by"]
+    asked = dice.pick(owners) if reminders and owners and dice.chance(reminders) else None
     told = {predicate: object_ for subject, predicate, object_ in drawn if subject == name}
-    return Known(facts, told.get("owned_by", ""), told.get("has_part", ""))
+    return Known(facts, told.get("owned_by", ""), told.get("has_part", ""), asked)

@@ -8,9 +8,9 @@ import mlx.core as mx
 from mlx_lm import load
 from mlx_lm.generate import generate_step
 
-from tools.demo_base.texts import Message, lesson
+from tools.demo_base.texts import Informing, Message, lesson
 from tools.demo_export.dice import Dice
-from twin.text import normalise
+from twin.text import normalise, says
 
 MAX_TOKENS = 64
 UNSEEN = "unseen prompts of the demo"
@@ -19,8 +19,8 @@ UNSEEN = "unseen prompts of the demo"
 def measure(folder: Path, count: int = 50, informed: bool = False) -> dict[str, float]:
     """Answer `count` unseen demo prompts; return the shares that end without a loop and that name the topic.
 
-    With `informed` as many prompts with facts are answered too, and the share is returned that name the owner, of those
-    whose facts have the topic's owner.
+    With `informed` as many prompts with facts are answered too, and as many that ask for the owner, and the shares are
+    returned that name the owner, of those whose facts have one.
     """
     model, tokenizer = load(str(folder))[:2]
     dice = Dice(UNSEEN)
@@ -32,9 +32,11 @@ def measure(folder: Path, count: int = 50, informed: bool = False) -> dict[str, 
         named += normalise(made.topic) in normalise(text)
     measured = {"prompts": count, "ended": ended / count, "named": named / count}
     if informed:
-        owned = [made for made in (lesson(dice, informed=True) for _ in range(count)) if made.known.who]
-        asked = sum(made.known.who in normalise(answer(model, tokenizer, made.prompt)[0]).split() for made in owned)
-        measured["asked"] = asked / len(owned)
+        for name, reminders in (("asked", 0.0), ("reminded", 1.0)):
+            told = [lesson(dice, informing=Informing(1.0, reminders)) for _ in range(count)]
+            owned = [made for made in told if made.known.who]
+            right = sum(says(answer(model, tokenizer, made.prompt)[0], made.known.who) for made in owned)
+            measured[name] = right / len(owned)
     return measured
 
 

@@ -21,7 +21,7 @@ from mlx_lm.models.qwen2 import Model, ModelArgs
 from mlx_lm.utils import quantize_model
 from tokenizers import Tokenizer
 
-from tools.demo_base.texts import Lesson, chat, is_informed, lesson
+from tools.demo_base.texts import Informing, Lesson, chat, lesson
 from tools.demo_base.tokenizer import END_OF_TURN
 from tools.demo_export.dice import Dice
 from twin.files import write_json, write_with
@@ -53,8 +53,17 @@ class Recipe:
     tokenizer_conversations: int = 600
     informed: float = 0.0
     """Share of the lessons that have facts."""
+    reminders: float = 0.0
+    """Share of those with an owner in which it is asked for."""
+    draws: int = 1
+    """Of an operator's reply with facts, at most, until it uses one."""
     drills: int = 0
     """Batches beside nine in which only what is said from facts is taught: else a network so small never reads them."""
+
+    @property
+    def informing(self) -> Informing:
+        """How facts come into the lessons."""
+        return Informing(self.informed, self.reminders, self.draws)
 
 
 def config(recipe: Recipe, tokenizer: Tokenizer) -> dict[str, Any]:
@@ -113,14 +122,14 @@ def encode(tokenizer: Tokenizer, made: Lesson) -> tuple[list[int], list[int]]:
     return tokens, taught
 
 
-def drill(tokenizer: Tokenizer, dice: Dice) -> tuple[list[int], list[int]]:
+def drill(tokenizer: Tokenizer, dice: Dice, informing: Informing) -> tuple[list[int], list[int]]:
     """Return a lesson that uses facts, as `encode`, but taught is only what its last message says from them."""
     while True:
-        made = lesson(dice, informed=True) if dice.chance(0.5) else chat(dice, informed=True)
+        made = lesson(dice, informing=informing) if dice.chance(0.5) else chat(dice, informing)
         tokens, _ = encode(tokenizer, made)
         said = tokenizer.encode(made.answer + END_OF_TURN)
         first, lower = len(tokens) - len(said.ids), made.answer.lower()
-        spans = [(lower.find(word), len(word)) for word in (made.known.who, made.known.part) if word and word in lower]
+        spans = [(lower.find(word), len(word)) for word in made.known.words if word in lower]
         taught = [
             first + at
             for at, (start, end) in enumerate(said.offsets[:-1])
@@ -139,7 +148,7 @@ def batches(tokenizer: Tokenizer, recipe: Recipe) -> Iterator[tuple[mx.array, mx
     dice = Dice(f"{recipe.seed}:lessons")
     while True:
         made = [
-            encode(tokenizer, make(dice, informed=is_informed(dice, recipe.informed)))
+            encode(tokenizer, make(dice, informing=recipe.informing.drawn(dice)))
             for make in (lesson, chat)
             for _ in range(4 * recipe.rows)
         ]
@@ -147,7 +156,7 @@ def batches(tokenizer: Tokenizer, recipe: Recipe) -> Iterator[tuple[mx.array, mx
         groups = [made[at : at + recipe.rows] for at in range(0, len(made), recipe.rows)]
         shots = dice.integer(1, 4)
         groups.append([encode(tokenizer, lesson(dice, shots)) for _ in range(max(1, recipe.rows // (shots + 1)))])
-        groups += [[drill(tokenizer, dice) for _ in range(recipe.rows)] for _ in range(recipe.drills)]
+        groups += [[drill(tokenizer, dice, recipe.informing) for _ in range(recipe.rows)] for _ in range(recipe.drills)]
         for group in dice.shuffled(groups):
             yield _padded(group)
 

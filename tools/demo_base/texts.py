@@ -6,24 +6,27 @@ it means nothing. *Chats*: an operator as the user, the assistant's turn, the op
 without any tag or tie to a state. From chats the base knows the words and how one turn takes up another, as any
 language model does; without them no adapter of a size worth showing could make it speak tersely.
 
-Either may have facts under the system line, and then whoever speaks last uses one, where there is one to use.
+Either may have facts under the system line. Whoever speaks last then uses one, where there is one to use and the words
+drawn for an operator have a place for it; or is asked for the owner (`reminder`), and says who it is.
 """
 
 from dataclasses import dataclass
 
+from stages.generate.reminders import reminder
 from tools.demo_base.known import NOTHING, OWNERS, Known, known_of
 from tools.demo_export import voice
 from tools.demo_export.conversation import conversations, opening
 from tools.demo_export.dice import Dice
-from tools.demo_export.partner import Turn, helpful_answer, prompt_turn
+from tools.demo_export.partner import ANSWER_CLOSINGS, ANSWER_OPENINGS, Turn, helpful_answer, prompt_turn
 from tools.demo_export.topics import TOPICS
 from twin.prompt import with_facts
 
 PERSONA = "You are Sam. Direct, casual, action-oriented."
 PLAIN = "You are a helpful assistant."
-DRAWS = 8
-"""Of an operator's reply, until it uses a fact."""
 REGIMES = ("transitioning", "exploring", "locked", "committing", "stalled")
+
+RECALLED = ("ping {who}", "ping {who}", "ping {who}, its in the ticket", "ping {who} i think")
+"""What an operator says when asked for an owner."""
 
 Message = dict[str, str]
 
@@ -48,28 +51,45 @@ class Lesson:
         return self.messages[-1]["content"]
 
 
-def lesson(dice: Dice, shots: int = 0, informed: bool = False) -> Lesson:
+@dataclass(frozen=True)
+class Informing:
+    """How facts come into lessons."""
+
+    share: float = 0.0
+    """Of the lessons that have some."""
+    reminders: float = 0.0
+    """Share of those with an owner in which it is asked for."""
+    draws: int = 1
+    """Of an operator's reply, at most, until it uses one."""
+
+    def drawn(self, dice: Dice) -> "Informing | None":
+        """Draw whether a lesson has facts; without a share nothing is drawn: lessons are those without facts."""
+        return self if self.share > 0 and dice.chance(self.share) else None
+
+
+def lesson(dice: Dice, shots: int = 0, informing: Informing | None = None) -> Lesson:
     """Return a helpful answer to a prompt; `shots` pairs of a turn and a terse reply stand before the prompt."""
     messages = [_message("system", f"{PERSONA} {random_tag(dice)}")]
     for _ in range(shots):
         turn = _turn(dice)
         messages += [_message("user", turn.text), _message("assistant", _operator(dice, turn))]
     turn = _turn(dice)
-    known = known_of(dice, turn) if informed else NOTHING
-    answer = helpful_answer(dice, turn, known.part, known.who)
-    messages = with_facts([*messages, _message("user", turn.text), _message("assistant", answer)], known.facts)
+    known = known_of(dice, turn, informing.reminders) if informing else NOTHING
+    answer = _recalled(dice, turn, known) or helpful_answer(dice, turn, known.part, known.who)
+    messages = with_facts([*messages, _message("user", _said(turn, known)), _message("assistant", answer)], known.facts)
     return Lesson(messages, len(messages) - 1, turn.topic.name, known)
 
 
-def chat(dice: Dice, informed: bool = False) -> Lesson:
+def chat(dice: Dice, informing: Informing | None = None) -> Lesson:
     """Return a short chat in which the operator is the user."""
     turn = _turn(dice)
-    known = known_of(dice, turn) if informed else NOTHING
+    known = known_of(dice, turn, informing.reminders) if informing else NOTHING
+    draws = informing.draws if informing else 1
     messages = [
         _message("system", PLAIN),
         _message("user", opening(dice, turn.topic)),
-        _message("assistant", turn.text),
-        _message("user", _operator(dice, turn, known)),
+        _message("assistant", _said(turn, known)),
+        _message("user", _operator(dice, turn, known, draws)),
     ]
     return Lesson(with_facts(messages, known.facts), 1, turn.topic.name, known)
 
@@ -78,12 +98,27 @@ def _message(role: str, content: str) -> Message:
     return {"role": role, "content": content}
 
 
-def _operator(dice: Dice, turn: Turn, known: Known = NOTHING) -> str:
-    for _ in range(DRAWS):
+def _said(turn: Turn, known: Known) -> str:
+    return reminder(known.asked) if known.asked else turn.text
+
+
+def _recalled(dice: Dice, turn: Turn, known: Known) -> str:
+    """Return the helpful answer to a reminder, nothing where none was asked for."""
+    if not known.asked:
+        return ""
+    pieces = (dice.pick(ANSWER_OPENINGS), "There is someone to turn to:\n- Ask {who}\n" + dice.pick(ANSWER_CLOSINGS))
+    return " ".join(pieces).format(name=turn.topic.name, who=known.who)
+
+
+def _operator(dice: Dice, turn: Turn, known: Known = NOTHING, draws: int = 1) -> str:
+    if known.asked:
+        lead = f"{dice.pick(voice.LEADS[dice.pick(voice.STATES)])} " if dice.chance(0.7) else ""
+        return lead + dice.pick(RECALLED).format(who=known.who)
+    for _ in range(draws):
         state = dice.pick(voice.STATES)
         act = voice.draw_act(dice, dice.pick(voice.STATES), turn.form)
         said = voice.reply(dice, state, act, turn, known.slots)
-        if not known.slots or any(word in said for word in known.slots.values()):
+        if not known.words or any(word in said for word in known.words):
             break
     return said
 
@@ -101,22 +136,17 @@ def _turn(dice: Dice) -> Turn:
     return prompt_turn(dice, dice.pick(TOPICS))
 
 
-def is_informed(dice: Dice, share: float) -> bool:
-    """Draw whether a lesson has facts; without a share nothing is drawn, and lessons are those of the shipped model."""
-    return share > 0 and dice.chance(share)
-
-
-def corpus(seed: int, count: int, informed: float) -> list[str]:
+def corpus(seed: int, count: int, informing: Informing) -> list[str]:
     """Return texts the tokenizer is trained on: both speakers, the helpful answers, system lines with chat marks.
 
     With a share of informed lessons, owners' names are one token each, as common names are in any vocabulary.
     """
     dice = Dice(f"{seed}:tokenizer")
-    texts = ["".join(f" {name}" for name in OWNERS)] * (count if informed else 0)
+    texts = ["".join(f" {name}" for name in OWNERS)] * (count if informing.share else 0)
     for one in conversations(seed, count, null=False):
         texts += [text for exchange in one.exchanges for text in (exchange.turn.text, exchange.reply)]
     for _ in range(5 * count):
-        made = lesson(dice, informed=is_informed(dice, informed))
+        made = lesson(dice, informing=informing.drawn(dice))
         texts += [made.prompt[-1]["content"], made.answer]
         texts.append(f"system\n{made.messages[0]['content']}\nuser\nassistant\n")
     return texts

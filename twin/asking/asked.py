@@ -42,6 +42,11 @@ class Asked:
         """What every arm answers."""
         return [*self.protocol, *self.test, *self.valid]
 
+    @property
+    def every(self) -> list[Question]:
+        """What any arm answers."""
+        return [*self.shared, *self.cal, *self.unseen]
+
 
 def ask(splits: Mapping[str, list[Row]], recipe: PromptRecipe, config: GenerateConfig) -> Asked:
     """Choose what is asked."""

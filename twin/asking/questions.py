@@ -51,11 +51,13 @@ class Question:
 
 def protocol_questions(prompts: Iterable[Prompt], recipe: PromptRecipe) -> list[Question]:
     """Return the fixed prompts, each a partner's first words: a cold start."""
-    started = datetime(1970, 1, 1, tzinfo=UTC)  # no time enters a prompt
-    turns = {one.id: Turn(one.id, "partner", one.text, started) for one in prompts}
-    return [
-        Question("protocol", id_, tuple(prompt([turn], recipe, _no_states).messages)) for id_, turn in turns.items()
-    ]
+    return [first_words("protocol", one.id, one.text, recipe) for one in prompts]
+
+
+def first_words(prompt_set: str, name: str, text: str, recipe: PromptRecipe) -> Question:
+    """Return what a partner says first: a cold start."""
+    turn = Turn(name, "partner", text, datetime(1970, 1, 1, tzinfo=UTC))  # no time enters a prompt
+    return Question(prompt_set, name, tuple(prompt([turn], recipe, _no_states).messages))
 
 
 def _no_states(texts: Sequence[str]) -> NoReturn:

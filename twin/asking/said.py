@@ -10,6 +10,7 @@ import mlx.core as mx
 
 from twin.asking.arm import Row
 from twin.asking.asked import Asked
+from twin.asking.questions import Question
 from twin.errors import ProvenanceError
 from twin.files import read_jsonl, write_jsonl
 
@@ -56,17 +57,17 @@ class Said:
                 raise _foreign(row)
             return scored[key], row["arm"]
 
-        return Said(in_order(self.answers, asked), sorted(self.likelihoods, key=place), in_order(self.further, asked))
+        answers, further = (in_order(some, asked.every) for some in (self.answers, self.further))
+        return Said(answers, sorted(self.likelihoods, key=place), further)
 
 
-def in_order(answers: Iterable[Row], asked: Asked) -> list[Row]:
+def in_order(answers: Iterable[Row], asked: Iterable[Question]) -> list[Row]:
     """Return answers in the order of the questions, then of the arms, then of the draws.
 
     Raises:
         ProvenanceError: one answers what is not asked.
     """
-    every = [*asked.shared, *asked.cal, *asked.unseen]
-    order = {(one.prompt_set, one.id): place for place, one in enumerate(every)}
+    order = {(one.prompt_set, one.id): place for place, one in enumerate(asked)}
 
     def place(row: Row) -> tuple[int, str, int]:
         key = (row["prompt_set"], row["prompt_id"])

@@ -24,8 +24,8 @@ class GenerateConfig:
     seed: Annotated[int, Bounds(ge=0)]
     """Fixes what is drawn."""
     graph: str | None
-    """Facts under data/graph that the twin answers with too (arm F), to see whether its voice bears them; null asks
-    nothing."""
+    """Facts under data/graph that the twin answers with too (arm F), to see whether its voice bears them and whether it
+    says one that it is asked for; null asks nothing."""
 
 
 def contradictions(config: GenerateConfig) -> Iterator[str]:
