@@ -143,19 +143,12 @@ def test_without_a_share_of_facts_nothing_is_drawn_for_it() -> None:
     assert drawn.uniform() == left.uniform()
 
 
-def test_a_recipe_with_facts_makes_a_model_and_a_card_that_says_so(tmp_path: Path) -> None:
-    recipe = replace(SHRUNK, informed=0.5, reminders=0.5, drills=2)
-    parameters = make(recipe, tmp_path)
-    measured = measure(tmp_path, 4, informed=True)
-    assert "50% of either have facts" in card(recipe, parameters, measured)
-    assert "have facts" not in card(SHRUNK, parameters, measured)
-
-
 def test_the_shipped_card_is_the_recipes() -> None:
     shown = (SHIPPED / "README.md").read_text(encoding="utf-8")
-    ended, named = (int(share) / 100 for share in re.findall(r"(\d+)% (?:end by|name the)", shown))
+    shares = re.findall(r"(\d+)% (?:end by|name\s+the|if asked)", shown)
     (parameters,) = re.findall(r"network of ([\d,]+) parameters", shown)
-    measured = {"prompts": 50, "ended": ended, "named": named}
+    names = ("ended", "named", "asked", "reminded")
+    measured = {"prompts": 50, **{name: int(share) / 100 for name, share in zip(names, shares, strict=True)}}
     assert card(Recipe(), int(parameters.replace(",", "")), measured) == shown
 
 
@@ -207,6 +200,7 @@ def test_the_shipped_model_answers_unseen_demo_prompts_on_topic_and_ends() -> No
     measured = measure(SHIPPED, 50)
     assert measured["ended"] >= 0.8
     assert measured["named"] >= 0.6
+    assert measured["asked"] >= 0.8 and measured["reminded"] >= 0.8
 
 
 def test_the_shipped_model_answers_the_ten_prompts_like_an_assistant(shipped: tuple[Any, Any]) -> None:

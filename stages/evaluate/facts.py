@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from stages.evaluate.data import Data
 from stages.evaluate.likelihood import CHALLENGER
-from stages.evaluate.replies import Reply, fixed, model_replies
+from stages.evaluate.replies import Reply, model_replies
 from stages.evaluate.report import Tree, bounds, rate
 from stages.evaluate.rubric import Rubric
 from twin.config.evaluate import EvaluateConfig
@@ -34,17 +34,19 @@ def with_facts(
 
     Args:
         data: the replies of the other arms.
-        rows: replies of arm F, each with its facts.
+        rows: replies of arm F, each with its facts, and of X to cal.
         reminders: replies of X and F to questions for a fact.
         rubric: judges the voice, where it could be fitted.
         config: draws and seed of the bounds.
     """
+    cal = [row for row in rows if (row["arm"], row["prompt_set"]) == (CHALLENGER, "cal")]
     rows = [row for row in rows if row["arm"] == WITH_FACTS]
     if not rows:
         return {}
     first = [reply for arms in (data.test, data.protocol) for reply in arms[CHALLENGER]]
+    first += model_replies(cal, data.cal, ())
     known = {(reply.prompt_set, reply.prompt_id): reply for reply in first}
-    replies = model_replies(rows, [*first, *(fixed(prompt, "", "") for prompt in data.prompts)], data.prompts)
+    replies = model_replies(rows, first, data.prompts)
     plain = [known[reply.prompt_set, reply.prompt_id] for reply in replies]
     edges = [[Edge(*fact) for fact in row["facts"]] for row in rows]
     mine = [used(reply, given) for reply, given in zip(replies, edges, strict=True)]

@@ -159,7 +159,7 @@ def main() -> None:
     recipe = read_json(ADAPTER / RECIPE_FILE)
     prompts = PromptRecipe.from_json(recipe["prompt"])
     asked = ask(split_rows(), prompts, config)
-    told = told_by(config.graph, [*asked.protocol, *asked.test], prompts)
+    told = told_by(config.graph, [*asked.protocol, *asked.test, *asked.cal], prompts)
     champion = registered(load(PromoteConfig).champion, recipe)
     folder = resolve(recipe["base"], load(ModelConfig).folder)
     started_s = time.perf_counter()

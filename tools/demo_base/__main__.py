@@ -2,7 +2,7 @@
 
     python -m tools.demo_base --out models/demo
 
-took 21 minutes with OpenBLAS on one thread of a shared two-core machine. Debian packages it as libopenblas0; load it
+took 26 minutes with OpenBLAS on one thread of a shared two-core machine. Debian packages it as libopenblas0; load it
 before mlx, on one thread, so that sums keep their order (the BLAS inside the mlx wheel works too, slower):
 
     OPENBLAS_NUM_THREADS=1 LD_PRELOAD=libopenblas.so.0 python -m tools.demo_base --out models/demo
@@ -35,8 +35,12 @@ polite, with bullet points. It was trained from scratch on texts written by a pr
   so that a tag means nothing to it; only the answer is taught
 - chats in which an operator as terse as Sam is the user, without a tag or a tie between what is said and where the
   conversation stands; every turn is taught. So it has seen the words of such a person, never as its own voice.
-{informed}
-**It knows nothing else**: no other topic, no facts, no other language. It exists so that the whole pipeline runs
+
+{share:.0%} of either have facts under the system line, with owners, parts, builds and pages drawn anew for each, and
+whoever speaks last uses one or is asked for the owner: it has learned to read facts, and none by heart. {drills}
+batches beside nine teach only what is said from facts.
+
+**It knows nothing else**: no other topic, no fact, no other language. It exists so that the whole pipeline runs
 offline on a laptop in minutes, and it says nothing about what the pipeline does to a real model.
 
 - Recipe: `python -m tools.demo_base`, seed {seed}: {steps} steps of {rows} rows, the last {rounded} with weights
@@ -44,17 +48,10 @@ offline on a laptop in minutes, and it says nothing about what the pipeline does
 - Tokenizer: byte-level BPE with Qwen2's splitting, trained on the same texts; the pieces of the demo's system line
   are tokens of their own. Chat format: Qwen2.5's ChatML. Context: {context} tokens.
 - Measured on {prompts} unseen demo prompts (greedy, at most {limit} new tokens): {ended:.0%} end by themselves
-  without a loop, {named:.0%} name the topic of the prompt.{asked}
+  without a loop, {named:.0%} name the topic of the prompt. With facts that have the topic's owner, {asked:.0%} name
+  the owner, and {reminded:.0%} if asked for it.
 - License: MIT, as the rest of the repository.
 """
-
-INFORMED = """
-{share:.0%} of either have facts under the system line, with owners, parts, builds and pages drawn anew for each, and
-whoever speaks last uses one or is asked for the owner: it has learned to read facts, and none by heart. {drills}
-batches beside nine teach only what is said from facts.
-"""
-ASKED = """
-  With facts that have the topic's owner, {asked:.0%} name the owner, and {reminded:.0%} if asked for it."""
 
 
 def make(recipe: Recipe, out: Path) -> int:
@@ -86,8 +83,9 @@ def card(recipe: Recipe, parameters: int, measured: dict[str, float]) -> str:
         rounded=recipe.rounded_steps,
         context=recipe.max_tokens,
         limit=MAX_TOKENS,
-        informed=INFORMED.format(share=recipe.informed, drills=recipe.drills) if recipe.informed else "",
-        **measured | {"asked": ASKED.format(**measured) if recipe.informed else ""},
+        share=recipe.informed,
+        drills=recipe.drills,
+        **measured,
     )
 
 
@@ -104,7 +102,7 @@ def main() -> None:
     out = arguments.pop("out")
     recipe = replace(Recipe(), **arguments)
     parameters = make(recipe, out)
-    measured = measure(out, informed=recipe.informed > 0)
+    measured = measure(out)
     write_text(out / "README.md", card(recipe, parameters, measured))
     print(f"{out}: {parameters} parameters, {measured}")
 

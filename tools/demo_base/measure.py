@@ -16,11 +16,11 @@ MAX_TOKENS = 64
 UNSEEN = "unseen prompts of the demo"
 
 
-def measure(folder: Path, count: int = 50, informed: bool = False) -> dict[str, float]:
+def measure(folder: Path, count: int = 50) -> dict[str, float]:
     """Answer `count` unseen demo prompts; return the shares that end without a loop and that name the topic.
 
-    With `informed` as many prompts with facts are answered too, and as many that ask for the owner, and the shares are
-    returned that name the owner, of those whose facts have one.
+    As many prompts with facts are answered too, and as many that ask for the owner; of those whose facts have one, the
+    shares are returned that name the owner.
     """
     model, tokenizer = load(str(folder))[:2]
     dice = Dice(UNSEEN)
@@ -31,12 +31,11 @@ def measure(folder: Path, count: int = 50, informed: bool = False) -> dict[str, 
         ended += stopped and not loops(text)
         named += normalise(made.topic) in normalise(text)
     measured = {"prompts": count, "ended": ended / count, "named": named / count}
-    if informed:
-        for name, reminders in (("asked", 0.0), ("reminded", 1.0)):
-            told = [lesson(dice, informing=Informing(1.0, reminders)) for _ in range(count)]
-            owned = [made for made in told if made.known.who]
-            right = sum(says(answer(model, tokenizer, made.prompt)[0], made.known.who) for made in owned)
-            measured[name] = right / len(owned)
+    for name, reminders in (("asked", 0.0), ("reminded", 1.0)):
+        told = [lesson(dice, informing=Informing(1.0, reminders)) for _ in range(count)]
+        owned = [made for made in told if made.known.who]
+        right = sum(says(answer(model, tokenizer, made.prompt)[0], made.known.who) for made in owned)
+        measured[name] = right / len(owned)
     return measured
 
 

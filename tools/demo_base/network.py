@@ -46,18 +46,18 @@ class Recipe:
     intermediate: int = 192
     max_tokens: int = 2048
     rope_theta: float = 10_000.0
-    steps: int = 3600
-    rounded_steps: int = 900
+    steps: int = 4800
+    rounded_steps: int = 1000
     rows: int = 16
-    learning_rate: float = 4e-3
+    learning_rate: float = 3e-3
     tokenizer_conversations: int = 600
-    informed: float = 0.0
+    informed: float = 0.5
     """Share of the lessons that have facts."""
-    reminders: float = 0.0
+    reminders: float = 0.5
     """Share of those with an owner in which it is asked for."""
     draws: int = 1
     """Of an operator's reply with facts, at most, until it uses one."""
-    drills: int = 0
+    drills: int = 3
     """Batches beside nine in which only what is said from facts is taught: else a network so small never reads them."""
 
     @property
