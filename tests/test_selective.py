@@ -46,7 +46,11 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
         test[row["prompt_id"]] if (row["arm"], row["prompt_set"]) == ("X", "test") else row
         for row in persona.generations(parts)
     ]
-    shown = [informed("test", row["id"], f"{row['messages'][-1]['content']} zebediah quux") for row in parts["test"]]
+    shown = [
+        informed(name, row["id"], f"{row['messages'][-1]['content']} zebediah quux")
+        for name, rows in (("test", parts["test"]), ("cal", parts["cal"][:8]))
+        for row in rows
+    ]
     shown += [informed("protocol", name, "go") for name in ("deploy", "review")]
     write_jsonl(folder / "data/generate/generations.jsonl", said)
     write_jsonl(folder / "data/generate/live.jsonl", [*(saying("cal", row, dice) for row in parts["cal"]), *shown])
@@ -84,9 +88,9 @@ def test_what_was_fitted_is_what_a_live_reply_reads(found: tuple[Path, Any]) -> 
 
 def test_an_arm_that_says_its_facts_is_seen_to(found: tuple[Path, Any]) -> None:
     tree = found[1]["facts"]
-    assert (tree["n"], tree["facts_shown"]) == (92, 1.0)
-    assert tree["used"] == pytest.approx({"F": 90 / 92, "X": 0.0}) and tree["used_more"]["lower"] > 0.9
-    assert tree["path_reward_of_used"] == pytest.approx(0.2 + 0.45 * 0.9 + 0.05 / 90)
+    assert (tree["n"], tree["facts_shown"]) == (100, 1.0)
+    assert tree["used"] == pytest.approx({"F": 98 / 100, "X": 0.0}) and tree["used_more"]["lower"] > 0.9
+    assert tree["path_reward_of_used"] == pytest.approx(0.2 + 0.45 * 0.9 + 0.05 / 98)
     assert tree["reminders"]["n"] == 4 and tree["reminders"]["said_more"]["value"] == 0.75
     assert [tree["reminders"]["said"][arm]["hits"] for arm in "FX"] == [3, 0]
     assert tree["rubric"]["margin"] == 0.25 and tree["rubric"]["voice"] in ("no worse", "worse", "inconclusive")
