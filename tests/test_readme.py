@@ -47,6 +47,15 @@ def test_the_shown_result_is_that_of_the_committed_run() -> None:
     assert [reason for reason in decision["reasons"] if reason not in flat] == []
 
 
+def test_the_shown_use_of_facts_is_that_of_the_committed_run() -> None:
+    facts = json.loads((ROOT / "metrics/evaluate.json").read_text())["facts"]
+    asked, said = facts["reminders"], facts["reminders"]["said"]
+    assert said["X"]["hits"] == 0 and asked["said_more"]["lower"] > 0
+    flat = " ".join(README.split())
+    assert f"Asked for {asked['n']} facts, it says {said['F']['hits']} with the graph and none without" in flat
+    assert facts["rubric"]["voice"] == "no worse" and "facts make its voice no worse" in flat
+
+
 def test_the_committed_demo_changes_voice_and_is_held() -> None:
     metrics = json.loads((ROOT / "metrics/evaluate.json").read_text())
     assert metrics["likelihood"]["all"]["bits_per_token_gain_over_B0"]["lower"] > 0
